@@ -1,0 +1,42 @@
+// Serves a ServiceTable over ttrpc (containerd/ttrpc PROTOCOL.md), unary calls.
+//
+// Thread rule: bound to the event loop. Ownership: the server owns its listener and connections.
+// Requests of one connection run concurrently; a frame over 4 MiB is discarded and answered
+// kResourceExhausted; a client that never reads is cut off at a fixed backlog.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "agent-proto/ttrpc/dispatch.h"
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace ttrpc {
+
+class Server {
+ public:
+  // `loop` and `table` must outlive the server.
+  Server(base::EventLoop& loop, const ServiceTable& table);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Accepts on a listening AF_UNIX socket; peers of another uid or gid than ours are refused
+  // (SO_PEERCRED).
+  base::Result<void> Listen(base::UniqueFd listener);
+  // Serves one connected stream socket (the agent's end of its vsock connection); `on_closed` is
+  // called once when the peer has gone.
+  base::Result<void> Serve(base::UniqueFd connection, std::function<void()> on_closed = {});
+  // Stops accepting; calls in flight still get their replies.
+  void StopListening();
+  // Calls `idle` when every reply that was given has been written out.
+  void WhenFlushed(std::function<void()> idle);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ttrpc

@@ -1,0 +1,131 @@
+// What the shim asks of a pod: one virtual machine and the containers in it. PodInterface is what
+// TaskService is written against; pod::Pod implements it, FakePod (tests) too.
+//
+// Thread rule: reactor-bound, callbacks included. A callback is called exactly once, now or later,
+// except that destroying the pod drops those still pending.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/storage/mount.h"
+
+namespace pod {
+
+struct CreateRequest {
+  std::string id;
+  std::string bundle;  // absolute
+  std::vector<storage::Mount> rootfs;
+  bool terminal = false;
+  // Empty: not connected.
+  std::string stdin_path;
+  std::string stdout_path;
+  std::string stderr_path;
+  // From runtimeoptions.v1.Options; empty: the default file.
+  std::string config_toml_path;
+};
+
+// The values of containerd.v1.types.Status.
+enum class Status { kUnknown = 0, kCreated = 1, kRunning = 2, kStopped = 3, kPaused = 4 };
+
+struct ExitInfo {
+  pid_t pid = 0;             // host pid (the anchor's)
+  uint32_t exit_status = 0;  // 0-255, as a shell gives it
+  timespec exited_at{};      // CLOCK_REALTIME
+};
+
+struct ProcessState {
+  std::string id;
+  std::string exec_id;  // empty: the container's init
+  std::string bundle;
+  pid_t pid = 0;
+  Status status = Status::kUnknown;
+  // As the client sent them, byte for byte: it re-attaches by them.
+  std::string stdin_path;
+  std::string stdout_path;
+  std::string stderr_path;
+  bool terminal = false;
+  std::optional<ExitInfo> exit;
+};
+
+// What happens without a call that would say so. create, start and delete events are made by the
+// caller, which knows when those calls have succeeded.
+struct Event {
+  enum class Kind {
+    kExit,  // exactly one per process that was started, or was created and then killed
+    kOom,
+  };
+  Kind kind = Kind::kExit;
+  std::string container_id;
+  std::string exec_id;            // kExit; empty: the container's init
+  std::optional<ExitInfo> exit;  // kExit
+};
+
+using PidCallback = std::function<void(base::Result<pid_t>)>;
+using ExitCallback = std::function<void(base::Result<ExitInfo>)>;
+using DoneCallback = std::function<void(base::Result<void>)>;
+
+// Errors, all calls: kNotFound "container not created" (or the exec's) for an unknown id.
+class PodInterface {
+ public:
+  virtual ~PodInterface() = default;
+
+  // Everything up to, not including, execve. kAlreadyExists if `id` is known.
+  virtual void CreateContainer(CreateRequest request, PidCallback done) = 0;
+  // `exec_id` empty: the init. kFailedPrecondition if it was started before or has ended.
+  virtual void Start(const std::string& id, const std::string& exec_id, PidCallback done) = 0;
+  virtual base::Result<ProcessState> State(const std::string& id, const std::string& exec_id) = 0;
+  // Answers at once if it has ended. The callback is dropped once `caller` has expired.
+  virtual void Wait(const std::string& id, const std::string& exec_id, std::weak_ptr<void> caller,
+                    ExitCallback done) = 0;
+  // kNotFound if it has ended already. `all`: every process of the container.
+  virtual void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
+                    DoneCallback done) = 0;
+  // kFailedPrecondition while it runs. Waits for the streams to drain, 10 s at most; when the init
+  // goes, the container's rootfs is unmounted.
+  virtual void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) = 0;
+  // Host pids; never empty for a container that is created or running (containerd deletes a shim
+  // that answers an empty list when it restarts).
+  virtual void Pids(const std::string& id,
+                    std::function<void(base::Result<std::vector<pid_t>>)> done) = 0;
+  virtual base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) = 0;
+
+  // Those that were created, or are being created, and are not deleted yet.
+  virtual size_t container_count() const = 0;
+  // Powers the machine off and removes everything on the host; `done` even if some of it failed.
+  virtual void Shutdown(std::function<void()> done) = 0;
+};
+
+struct PodOptions {
+  std::string ns;
+  std::string pod_id;
+  bool debug = false;
+};
+
+// `loop` must outlive the pod. `on_event` is never called from inside a call into the pod.
+base::Result<std::unique_ptr<PodInterface>> CreatePod(base::EventLoop& loop, PodOptions options,
+                                                      std::function<void(const Event&)> on_event);
+
+struct DeleteInfo {
+  pid_t pid = 0;  // 0: not known
+  uint32_t exit_status = 0;
+  timespec exited_at{};
+};
+
+// What `delete` does for a pod whose shim is gone: ends leftover processes of the pod `key` in
+// `ns`, unmounts its share and `bundle`/rootfs, removes its runtime state. Idempotent; takes well
+// under a second. Finding nothing to do is success.
+base::Result<DeleteInfo> CleanUp(const std::string& ns, const std::string& key,
+                                 const std::string& bundle);
+
+}  // namespace pod

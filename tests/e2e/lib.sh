@@ -1,0 +1,175 @@
+# Shared by every e2e test. A test is a script of its own that runs as root on a machine with
+# containerd, Pinion installed and the test image imported (tests/testbed/vm install). It prints
+# nothing that matters when it passes; it ends with `fail` and a reason when it does not, or with
+# `skip` and a reason. Whatever it started must be gone when it ends: the EXIT trap compares.
+set -euo pipefail
+
+E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+IMAGE=${PINION_IMAGE:-docker.io/library/pinion-busybox:latest}
+RUNTIME=io.containerd.pinion.v2
+TEST=$(basename "$0")
+ID=e2e-$TEST
+CONFIG=${PINION_CONFIG:-/etc/pinion/config.toml}
+WORK=$(mktemp -d "/run/e2e-$TEST.XXXXXX")
+# How long a guest may take to be there; an emulated machine needs minutes.
+BOOT_SECONDS=${PINION_BOOT_SECONDS:-600}
+
+fail() {
+  echo "FAIL: $*" >&2
+  exit 1
+}
+
+# Exit status 77 is a skip (as automake has it); the reason is the last line of standard output.
+skip() {
+  echo "$*"
+  trap - EXIT
+  rm -rf "$WORK"
+  exit 77
+}
+
+# Everything that a container may leave on a host.
+state_of_host() {
+  ps -eo args= | grep -E 'pinion-vmm|containerd-shim-pinion|virtiofsd' | grep -vE 'grep|/e2e/' | sort || true
+  awk '{print "mount", $5}' /proc/self/mountinfo | grep -vE ' /run/e2e-' | sort
+  find /run/containerd/s /run/pinion -mindepth 1 \( -type s -o -type d -o -type f \) 2>/dev/null |
+    grep -vE '/(lock|[^/]*\.lock)$' | sort || true
+  find /sys/fs/cgroup -mindepth 1 -type d | sort
+  ls /sys/class/net
+}
+
+# Waits until `$@` succeeds, at most $1 seconds.
+within() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $deadline ] || return 1
+    sleep 0.3
+  done
+}
+
+nothing_left() {
+  state_of_host >"$WORK/after"
+  diff "$WORK/before" "$WORK/after" >"$WORK/diff"
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  if [ $status != 0 ]; then
+    {
+      echo "--- $TEST: the end of containerd's log"
+      tail -n "${PINION_LOG_LINES:-40}" "${PINION_CONTAINERD_LOG:-/var/log/containerd.log}" 2>/dev/null || true
+    } >&2
+  fi
+  for id in $(ctr container ls -q | grep "^$ID" || true); do
+    ctr task kill -s KILL "$id" >/dev/null 2>&1 || true
+    ctr task rm -f "$id" >/dev/null 2>&1 || true
+    ctr container rm "$id" >/dev/null 2>&1 || true
+  done
+  jobs -p | xargs -r kill 2>/dev/null || true
+  if [ $status = 0 ] && ! within 60 nothing_left; then
+    echo "FAIL: left behind ('>') or gone missing ('<'):" >&2
+    cat "$WORK/diff" >&2
+    status=1
+  fi
+  rm -rf "$WORK"
+  exit $status
+}
+
+# ctr run of $IMAGE under Pinion: run_container ID [ctr options] -- ARG...
+run_container() {
+  local id=$1 options=()
+  shift
+  while [ "$1" != -- ]; do options+=("$1") && shift; done
+  shift
+  ctr run --rm --runtime "$RUNTIME" --runtime-config-path "$CONFIG" "${options[@]}" "$IMAGE" "$id" "$@"
+}
+
+# A configuration that differs from the installed one: config_with KEY=VALUE..., where KEY is
+# section.key. Sets CONFIG.
+config_with() {
+  CONFIG=$WORK/config.toml
+  python_free_toml "$@" >"$CONFIG"
+}
+
+# Appends or replaces keys in the installed TOML, section by section, with awk alone.
+python_free_toml() {
+  awk -v changes="$(printf '%s\n' "$@")" '
+    BEGIN {
+      count = split(changes, lines, "\n")
+      for (i = 1; i <= count; i++) {
+        key = lines[i]; sub(/=.*/, "", key)
+        value = lines[i]; sub(/^[^=]*=/, "", value)
+        section = key; sub(/\.[^.]*$/, "", section)
+        name = key; sub(/^.*\./, "", name)
+        wanted[section, name] = value
+        names[section] = names[section] " " name
+        sections[section] = 1
+      }
+    }
+    function flush_section(s,   n, parts, k) {
+      n = split(names[s], parts, " ")
+      for (k = 1; k <= n; k++) print parts[k] " = " wanted[s, parts[k]]
+      delete sections[s]
+    }
+    /^\[/ {
+      print
+      current = $0; gsub(/[][ \t]/, "", current)
+      if (current in sections) flush_section(current)
+      next
+    }
+    {
+      key = $0; sub(/[ \t]*=.*/, "", key)
+      if ((current, key) in wanted) next
+      print
+    }
+    END { for (s in sections) { print "[" s "]"; flush_section(s) } }
+  ' "${PINION_CONFIG:-/etc/pinion/config.toml}" 2>/dev/null
+}
+
+# Runs a container from a directory with a spec of its own: the image's files, writable.
+make_rootfs() {
+  ROOTFS=$WORK/rootfs
+  mkdir -p "$ROOTFS"
+  cp -a "${PINION_ROOTFS:-/opt/pinion-e2e/rootfs}/." "$ROOTFS/"
+}
+run_spec() {
+  local id=$1
+  ctr run --rm --runtime "$RUNTIME" --runtime-config-path "$CONFIG" --config "$WORK/config.json" "$id"
+}
+
+# expect_error PATTERN COMMAND...: the command fails and says so, in words that match.
+expect_error() {
+  local pattern=$1 status=0
+  shift
+  "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || status=$?
+  [ $status != 0 ] || fail "succeeded, but an error matching /$pattern/ was due"
+  grep -qE "$pattern" "$WORK/err" || fail "the error does not match /$pattern/: $(cat "$WORK/err")"
+}
+
+# Host pids of the parts of container ID.
+shim_of() { pgrep -f "containerd-shim-pinion-v2.* -id $1( |\$)" | head -n 1; }
+vmm_of() { pgrep -x pinion-vmm -P "$(shim_of "$1")"; }
+virtiofsd_of() { pgrep -f virtiofsd -P "$(shim_of "$1")" | head -n 1; }
+
+task_status() { ctr task ls | awk -v id="$1" '$1 == id {print $3}'; }
+status_is() { [ "$(task_status "$1")" = "$2" ]; }
+
+# A container in the background that says "up" and sleeps until it is killed. Its ctr's exit status
+# goes to $WORK/status.
+start_sleeper() {
+  local id=$1
+  shift
+  (
+    status=0
+    run_container "$id" "$@" -- sh -c 'echo up; exec sleep 100000' >"$WORK/out" 2>"$WORK/err" || status=$?
+    echo $status >"$WORK/status"
+  ) &
+  within "$BOOT_SECONDS" sleeper_is_up || fail "the container never came up: $(cat "$WORK/err")"
+  [ ! -s "$WORK/status" ] || fail "the container ended at once: $(cat "$WORK/err")"
+}
+sleeper_is_up() { grep -q '^up$' "$WORK/out" 2>/dev/null || [ -s "$WORK/status" ]; }
+sleeper_ended() { [ -s "$WORK/status" ]; }
+
+state_of_host >"$WORK/before"
+trap finish EXIT

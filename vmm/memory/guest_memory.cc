@@ -1,0 +1,69 @@
+#include "vmm/memory/guest_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace vmm {
+
+namespace {
+constexpr uint64_t kPageBytes = 4096;
+// x86 and arm64 guests see at most 48 address bits of us, and off_t is signed.
+constexpr uint64_t kMaxBytes = 1ull << 46;
+}  // namespace
+
+base::Result<std::unique_ptr<GuestMemory>> GuestMemory::Create(uint64_t bytes) {
+  if (bytes == 0 || bytes % kPageBytes != 0 || bytes > kMaxBytes) {
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "guest memory of {} bytes: must be whole 4 KiB pages, at most 64 TiB",
+                           bytes);
+  }
+  base::UniqueFd fd(memfd_create("guest-memory", MFD_CLOEXEC));
+  if (!fd) return base::ErrnoError("memfd_create for guest memory");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
+    return base::ErrnoError("size guest memory to {} bytes", bytes);
+  }
+  // NORESERVE: pages are charged to the pod when touched, not when the guest is made.
+  base::MappedRegion mapping = TRY(base::MappedRegion::Map(
+      fd, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE));
+  // A core file of the vmm must not carry the tenant's memory.
+  if (madvise(mapping.data(), mapping.size(), MADV_DONTDUMP) != 0) {
+    return base::ErrnoError("keep guest memory out of core files");
+  }
+  return std::unique_ptr<GuestMemory>(new GuestMemory(std::move(fd), std::move(mapping), bytes));
+}
+
+GuestMemory::GuestMemory(base::UniqueFd fd, base::MappedRegion mapping, uint64_t size)
+    : fd_(std::move(fd)), mapping_(std::move(mapping)), size_(size) {
+  const uint64_t low = std::min(size, kHoleStart);
+  regions_.push_back({GuestAddress{0}, low, 0, mapping_.data()});
+  if (size > low) {
+    regions_.push_back({GuestAddress{kHoleEnd}, size - low, low, mapping_.data() + low});
+  }
+}
+
+base::Result<std::span<std::byte>> GuestMemory::Slice(GuestAddress address, uint64_t length) const {
+  for (const Region& region : regions_) {
+    if (address < region.start) continue;
+    const uint64_t offset = address.value - region.start.value;
+    if (offset > region.size || length > region.size - offset) continue;
+    return std::span<std::byte>(region.host + offset, static_cast<size_t>(length));
+  }
+  return base::MakeError(base::Code::kOutOfRange, "guest range {:#x}+{:#x} is not in RAM",
+                         address.value, length);
+}
+
+base::Result<void> GuestMemory::Read(GuestAddress address, std::span<std::byte> out) const {
+  const std::span<std::byte> bytes = TRY(Slice(address, out.size()));
+  if (!out.empty()) std::memcpy(out.data(), bytes.data(), out.size());
+  return base::Ok();
+}
+
+base::Result<void> GuestMemory::Write(GuestAddress address, std::span<const std::byte> from) const {
+  const std::span<std::byte> bytes = TRY(Slice(address, from.size()));
+  if (!from.empty()) std::memcpy(bytes.data(), from.data(), from.size());
+  return base::Ok();
+}
+
+}  // namespace vmm

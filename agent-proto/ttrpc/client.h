@@ -32,8 +32,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // `done` is called once, never before CallRaw returns: with the response's bytes, the peer's
-  // status, kDeadlineExceeded after options.timeout, or kUnavailable.
+  // `done` is called once, never before CallRaw returns, unless the client is destroyed first: with
+  // the response's bytes, the peer's status, kDeadlineExceeded after options.timeout, or
+  // kUnavailable.
   void CallRaw(const std::string& service, const std::string& method, std::string payload,
                const CallOptions& options, std::function<void(base::Result<std::string>)> done);
 

@@ -39,19 +39,17 @@ class ServiceTable {
   // A handler in terms of messages: void(const CallContext&, const Request&,
   // std::function<void(Result<Response>)>). A payload that does not parse is kInvalidArgument.
   template <class Request, class Response>
-  void RegisterUnary(
-      std::string service, std::string method,
-      std::function<void(const CallContext&, const Request&,
-                         std::function<void(base::Result<Response>)>)>
-          handler) {
+  void RegisterUnary(std::string service, std::string method,
+                     std::function<void(const CallContext&, const Request&,
+                                        std::function<void(base::Result<Response>)>)>
+                         handler) {
     Register(std::move(service), method,
              [method, handler = std::move(handler)](const CallContext& context,
                                                     std::string_view payload, Reply reply) {
                Request request;
                if (!request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-                 reply(base::MakeError(base::Code::kInvalidArgument,
-                                       "{}: the payload is no {}", method,
-                                       request.GetTypeName()));
+                 reply(base::MakeError(base::Code::kInvalidArgument, "{}: the payload is no {}",
+                                       method, request.GetTypeName()));
                  return;
                }
                handler(context, request, [reply = std::move(reply)](base::Result<Response> result) {

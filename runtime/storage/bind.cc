@@ -1,0 +1,65 @@
+#include "runtime/storage/bind.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/base/file.h"
+#include "runtime/base/unique_fd.h"
+
+// <sys/mount.h> of newer C libraries clashes with <linux/mount.h>; these are the kernel's values.
+#ifndef MS_PRIVATE
+#define MS_PRIVATE (1 << 18)
+#define MS_SLAVE (1 << 19)
+#endif
+
+namespace storage {
+namespace {
+
+base::Result<void> SetAttributes(base::BorrowedFd tree, bool recursive, mount_attr attributes,
+                                 const std::string& source) {
+  const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
+  if (syscall(SYS_mount_setattr, tree.get(), "", flags, &attributes, sizeof attributes) != 0) {
+    return base::ErrnoError("mount_setattr on a clone of {}", source);
+  }
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Result<void> AttachClone(const std::string& source, const std::string& target,
+                               const CloneOptions& options) {
+  const unsigned flags = static_cast<unsigned>(OPEN_TREE_CLONE) | OPEN_TREE_CLOEXEC |
+                         (options.recursive ? static_cast<unsigned>(AT_RECURSIVE) : 0U);
+  const base::UniqueFd tree(
+      static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, source.c_str(), flags)));
+  if (!tree) return base::ErrnoError("bind {}", source);
+  mount_attr attributes{};
+  attributes.propagation = options.follow_source ? MS_SLAVE : MS_PRIVATE;
+  if (options.read_only_recursive) attributes.attr_set = MOUNT_ATTR_RDONLY;
+  TRY(SetAttributes(tree, true, attributes, source));
+  if (options.read_only) {
+    mount_attr top{};
+    top.attr_set = MOUNT_ATTR_RDONLY;
+    TRY(SetAttributes(tree, false, top, source));
+  }
+  if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
+      0) {
+    return base::ErrnoError("attach {} at {}", source, target);
+  }
+  return base::Ok();
+}
+
+base::Result<void> MakeMountPoint(const std::string& source, const std::string& target) {
+  struct stat status {};
+  if (stat(source.c_str(), &status) != 0) return base::ErrnoError("bind source {}", source);
+  if (S_ISDIR(status.st_mode)) return base::MakeDirectories(target);
+  const size_t slash = target.rfind('/');
+  if (slash != std::string::npos && slash > 0) TRY(base::MakeDirectories(target.substr(0, slash)));
+  TRY(base::Open(target, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
+  return base::Ok();
+}
+
+}  // namespace storage

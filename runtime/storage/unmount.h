@@ -1,0 +1,19 @@
+// Undoing mounts, as often as one likes. Thread rule: reentrant, blocks.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/base/result.h"
+
+namespace storage {
+
+// The mount points at or below `directory`, in the order of `mountinfo` (proc(5)), escapes decoded.
+std::vector<std::string> MountPointsBelow(std::string_view mountinfo, const std::string& directory);
+
+// Unmounts everything at and below `directory`, mounts upon mounts included, lazily, so that a busy
+// one goes when its last user does. Nothing mounted, or no such directory, is success.
+base::Result<void> UnmountTree(const std::string& directory);
+
+}  // namespace storage

@@ -44,7 +44,8 @@ image_build() {
   local suite=$1 dir=$2 work release old
   [[ ! -d $dir ]] || return 0 # another builder made it while this one waited
   work=$(mktemp -d "$cache/.build.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  # shellcheck disable=SC2064 # the local variable is gone when the trap runs
+  trap "rm -rf '$work'" EXIT
   say "building the $suite machine (once; about two minutes)"
   say "  packages of $suite: mmdebstrap"
   # shellcheck disable=SC2046
@@ -59,6 +60,7 @@ image_build() {
   cp "$work/kernel/boot/vmlinuz-$release" "$work/out/vmlinuz"
   image_initrd "$work/kernel" "$release" "$work/initrd" "$work/out/initrd"
   image_fill_root "$work/root"
+  image_containerd_config "$work/root" >"$work/out/containerd-config"
   mv "$work/kernel/usr/lib/modules" "$work/root/usr/lib/modules"
   say "  disk of $suite"
   truncate -s 8G "$work/out/disk"
@@ -78,6 +80,7 @@ image_fill_root() {
   local root=$1
   install -m 755 "$testbed/machine/init" "$root/sbin/pinion-testbed-init"
   install -m 755 "$testbed/machine/containerd" "$root/usr/local/sbin/testbed-containerd"
+  install -m 755 "$testbed/machine/receive" "$root/usr/local/sbin/testbed-receive"
   install -m 644 "$testbed/machine/sshd_config" "$root/etc/ssh/sshd_config"
   rm -f "$root"/etc/ssh/ssh_host_*
   install -m 600 "$cache/ssh/host" "$root/etc/ssh/ssh_host_ed25519_key"
@@ -86,6 +89,14 @@ image_fill_root() {
   echo pinion-testbed >"$root/etc/hostname"
   printf '127.0.0.1 localhost pinion-testbed\n' >"$root/etc/hosts"
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*
+}
+
+# The version of containerd's configuration: 3 from containerd 2.0 on.
+image_containerd_config() {
+  case $(chroot "$1" containerd --version) in
+    *' 1.'*) echo 2 ;;
+    *) echo 3 ;;
+  esac
 }
 
 # A tiny initrd: busybox, the modules that reach the disk, and a script that moves there.

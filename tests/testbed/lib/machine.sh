@@ -58,6 +58,7 @@ machine_up() {
   rm -rf "$state"
   mkdir -p "$state"
   ln -s "$image" "$state/image"
+  truncate -s "$transfer_bytes" "$state/transfer"
   qemu_line "$image" "$state" "${option[smp]}" "${option[numa]}" "${option[memory]}" "${option[cgroup]}"
   machine_boot "$name" "$state"
 }

@@ -28,6 +28,9 @@ readonly qemu_cpu=EPYC-Rome,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-per
 readonly qemu_kernel_line="console=ttyS0 quiet loglevel=4 panic=-1 audit=0 apparmor=0 nowatchdog \
 mitigations=off tsc=reliable rcupdate.rcu_cpu_stall_suppress=1"
 
+# Size of the disk over which large files are pushed (ssh.sh); sparse.
+readonly transfer_bytes=$((4 << 30))
+
 # Fills qemu_command.
 qemu_line() {
   local image=$1 state=$2 smp=$3 numa=$4 memory=$5 cgroup=$6 cpus numa_arguments
@@ -40,6 +43,7 @@ qemu_line() {
     -kernel "$image/vmlinuz" -initrd "$image/initrd"
     -append "$qemu_kernel_line pinion.cgroup=$cgroup"
     -drive "file=$image/disk,format=raw,if=virtio,snapshot=on,cache=unsafe"
+    -drive "file=$state/transfer,format=raw,if=virtio"
     -nic "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"
     -device virtio-rng-pci -serial "file:$state/console")
 }

@@ -70,19 +70,21 @@ class MmioTransport final : public BusDevice, public DeviceHost {
 
   MmioTransport(std::unique_ptr<VirtioDevice> device, const Environment& environment);
 
-  uint32_t ReadRegister(uint64_t offset);
+  uint32_t ReadRegisterLocked(uint64_t offset) const;
   void WriteRegisterLocked(uint64_t offset, uint32_t value, std::unique_lock<std::mutex>& lock);
   void WriteStatusLocked(uint32_t value, std::unique_lock<std::mutex>& lock);
   void WriteQueueLocked(uint64_t offset, uint32_t value);
   void ResetLocked(std::unique_lock<std::mutex>& lock);
   void NeedsResetLocked();
-  bool FeaturesAcceptable() const;
+  bool FeaturesAcceptableLocked() const;
+  void PostActivationLocked();
+  bool QueuesWritableLocked() const;
   void RaiseInterrupt(uint32_t bit);
 
   // Reactor.
-  void ActivateOnLoop(uint64_t generation);
+  void ActivateOnLoop(uint64_t features, const std::vector<QueueSetup>& queues);
   void OnKick(size_t queue);
-  base::Result<void> StartDevice(uint64_t features, const std::vector<QueueSetup>& queues);
+  void NotifyDevice(size_t queue);
   void StopDevice();
 
   const std::unique_ptr<VirtioDevice> device_;
@@ -94,12 +96,13 @@ class MmioTransport final : public BusDevice, public DeviceHost {
   bool resetting_ = false;               // guarded by mutex_
   bool activation_posted_ = false;       // guarded by mutex_
   uint32_t status_ = 0;                  // guarded by mutex_
-  uint64_t generation_ = 0;              // of resets; guarded by mutex_
   uint64_t driver_features_ = 0;         // guarded by mutex_
   uint32_t device_features_select_ = 0;  // guarded by mutex_
   uint32_t driver_features_select_ = 0;  // guarded by mutex_
   uint32_t queue_select_ = 0;            // guarded by mutex_
   std::vector<QueueState> queues_;       // configs guarded by mutex_; the vector is fixed
+
+  unsigned logged_failures_ = 0;  // guarded by mutex_
 
   bool active_ = false;  // reactor only: the device has been activated and not reset since
   // Posted tasks look here first: the transport may be gone before they run.

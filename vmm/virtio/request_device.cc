@@ -1,0 +1,53 @@
+#include "vmm/virtio/request_device.h"
+
+#include <utility>
+
+namespace vmm::virtio {
+
+base::Result<std::vector<std::optional<Queue>>> CreateQueues(const VirtioDevice& device,
+                                                             const GuestMemory& memory,
+                                                             const Activation& activation) {
+  const std::span<const uint16_t> sizes = device.queue_sizes();
+  std::vector<std::optional<Queue>> queues(sizes.size());
+  for (size_t i = 0; i < activation.queues.size() && i < sizes.size(); ++i) {
+    const QueueSetup& setup = activation.queues[i];
+    if (!setup.ready) continue;
+    queues[i] = TRY(Queue::Create(memory, setup.config, sizes[i],
+                                  (activation.features & kFeatureEventIdx) != 0),
+                    "queue {}", i);
+  }
+  return queues;
+}
+
+base::Result<void> RequestDevice::Activate(DeviceHost& host, const Activation& activation) {
+  queues_ = TRY(CreateQueues(*this, host.memory(), activation));
+  host_ = &host;
+  return base::Ok();
+}
+
+base::Result<void> RequestDevice::Notify(size_t index) {
+  // A driver may notify a queue that it never set up.
+  if (index >= queues_.size() || !queues_[index]) return base::Ok();
+  Queue& queue = *queues_[index];
+  // One queue's worth, then the reactor's other work has its turn.
+  bool more = true;
+  for (unsigned budget = queue.size(); budget > 0; --budget) {
+    const std::optional<Chain> chain = TRY(queue.Pop());
+    if (!chain) {
+      more = false;
+      break;
+    }
+    const size_t written = TRY(Handle(*chain), "request at descriptor {}", chain->head);
+    queue.Push(chain->head, written);
+  }
+  if (queue.TakeSignal()) host_->SignalUsed();
+  if (more) host_->NotifyAgain(index);
+  return base::Ok();
+}
+
+void RequestDevice::Reset() {
+  queues_.clear();
+  host_ = nullptr;
+}
+
+}  // namespace vmm::virtio

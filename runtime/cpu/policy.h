@@ -1,0 +1,35 @@
+// How CPU requests are to be met on this host: the [cpu] section of config.toml, with what a pod's
+// annotations change. Thread rule: a value.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/cpu/cpu_set.h"
+
+namespace cpu {
+
+enum class Pinning {
+  kAuto,      // pin when the rules give one CPU to each vCPU
+  kRequired,  // an error where that cannot be had
+  kOff,
+};
+
+enum class Smt {
+  kMirror,  // host siblings are shown as siblings
+  kHide,    // every vCPU is a core
+};
+
+struct Policy {
+  Pinning pinning = Pinning::kAuto;
+  Smt smt = Smt::kMirror;
+  // For a request that names neither a limit nor CPUs. One, as a container of a shared host expects
+  // no more than its share, and each further vCPU costs boot time and memory.
+  uint32_t default_vcpus = 1;
+  // 0: as many as the host has online.
+  uint32_t max_vcpus = 0;
+  // Where the vmm's other threads run; empty: rule R7 decides.
+  CpuSet housekeeping;
+  bool operator==(const Policy&) const = default;
+};
+
+}  // namespace cpu

@@ -1,0 +1,58 @@
+#include "runtime/shim/address.h"
+
+#include <sha256.h>
+#include <sys/types.h>
+
+#include <filesystem>
+
+#include "oci/json_reader.h"
+#include "runtime/base/file.h"
+
+namespace shim {
+namespace {
+
+constexpr size_t kMaxConfigBytes = 10 << 20;
+constexpr const char* kGroupAnnotations[] = {"io.containerd.runc.v2.group",
+                                             "io.kubernetes.cri.sandbox-id"};
+
+std::string HexSha256(const std::string& text) {
+  char hex[SHA256_DIGEST_STRING_LENGTH];
+  SHA256Data(reinterpret_cast<const uint8_t*>(text.data()), text.size(), hex);
+  return hex;
+}
+
+}  // namespace
+
+base::Result<std::string> GroupingKey(std::string_view config_json, const std::string& id) {
+  if (config_json.empty()) return id;
+  oci::JsonReader reader = TRY(
+      oci::JsonReader::Create(config_json, {.bytes = kMaxConfigBytes, .depth = 64}), "config.json");
+  std::string key;
+  if (reader.EnterField("annotations")) {
+    for (const char* name : kGroupAnnotations) {
+      if (!key.empty() || !reader.EnterField(name)) continue;
+      key = reader.ReadString();
+      reader.Leave();
+    }
+    reader.Leave();
+  }
+  TRY(reader.status(), "config.json");
+  return key.empty() ? id : key;
+}
+
+base::Result<std::string> GroupingKeyHere(const std::string& id) {
+  base::Result<std::string> text = base::ReadFile("config.json", kMaxConfigBytes);
+  if (!text && text.error().error_number() == ENOENT) return id;
+  if (!text) return std::move(text.error());
+  return GroupingKey(*text, id);
+}
+
+std::string SocketPath(const std::string& address, const std::string& ns, const std::string& key,
+                       const std::string& directory) {
+  // Go's path.Join: cleaned lexically.
+  const std::string joined =
+      std::filesystem::path(address + "/" + ns + "/" + key).lexically_normal().string();
+  return directory + "/" + HexSha256(joined);
+}
+
+}  // namespace shim

@@ -1,0 +1,152 @@
+#include "runtime/shim/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "agent-proto/ttrpc/server.h"
+#include "runtime/base/event_loop.h"
+#include "runtime/base/log.h"
+#include "runtime/pod/pod.h"
+#include "runtime/shim/no_pod.h"
+#include "runtime/shim/publisher.h"
+#include "runtime/shim/task_service.h"
+
+namespace shim {
+namespace {
+
+// The pod's own end has limits too; this one only keeps a daemon from staying for ever.
+constexpr std::chrono::seconds kShutdownLimit(10);
+// containerd waits 3 s for the answer to Shutdown.
+constexpr std::chrono::milliseconds kFlushLimit(2000);
+
+// `log` in the bundle is a fifo that containerd made and reads. O_RDWR: it may not be open yet, or
+// close with a containerd that restarts; O_NONBLOCK: a full pipe drops lines.
+void OpenLog(bool debug) {
+  const int fd = open("log", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;  // started by hand: stderr is /dev/null
+  base::InitLog(base::BorrowedFd(fd), debug ? base::LogLevel::kDebug : base::LogLevel::kInfo);
+}
+
+base::Result<base::UniqueFd> BlockSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGUSR1);
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return base::ErrnoError("sigprocmask");
+  signal(SIGPIPE, SIG_IGN);
+  base::UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return base::ErrnoError("signalfd");
+  return fd;
+}
+
+std::string Environment(const char* name) {
+  const char* value = getenv(name);
+  return value == nullptr ? std::string() : value;
+}
+
+class Daemon {
+ public:
+  Daemon(base::EventLoop& loop, const Flags& flags)
+      : loop_(loop),
+        flags_(flags),
+        publisher_(loop, {.address = Environment("TTRPC_ADDRESS"), .ns = flags.ns}),
+        pod_(MakePod()),
+        tasks_(*pod_, publisher_,
+               [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
+        server_(loop, table_) {
+    tasks_.RegisterIn(table_);
+  }
+
+  base::Result<void> Serve(base::UniqueFd listener, base::UniqueFd signals) {
+    signals_ = std::move(signals);
+    signal_watch_ = TRY(loop_.WatchFd(signals_, EPOLLIN, [this](uint32_t) { OnSignal(); }));
+    TRY(server_.Listen(std::move(listener)));
+    LOG_INFO("pod {} of namespace {}: shim {} serves", flags_.key, flags_.ns, getpid());
+    return loop_.Run();
+  }
+
+ private:
+  std::unique_ptr<pod::PodInterface> MakePod() {
+    auto pod = pod::CreatePod(loop_, {flags_.ns, flags_.key, flags_.debug},
+                              [this](const pod::Event& event) { tasks_.OnPodEvent(event); });
+    if (pod) return std::move(*pod);
+    LOG_ERROR("pod {}: {}", flags_.key, pod.error().Trail());
+    return std::make_unique<NoPod>(pod.error());
+  }
+
+  void OnSignal() {
+    signalfd_siginfo info{};
+    while (read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+      if (info.ssi_signo == SIGUSR1) {
+        LOG_INFO("pod {}: {} containers, {} events queued\n{}", flags_.key, pod_->container_count(),
+                 publisher_.queued(), tasks_.Dump());
+      } else {
+        LOG_INFO("pod {}: ends by signal {}", flags_.key, info.ssi_signo);
+        ShutDown({});
+      }
+    }
+  }
+
+  // Frees the pod, says so, then ends: pod, events, socket, answer, answers written out.
+  void ShutDown(std::function<void()> freed) {
+    if (shutting_down_) return;
+    shutting_down_ = true;
+    freed_ = std::move(freed);
+    limit_ = loop_.After(kShutdownLimit, [this] {
+      LOG_ERROR("pod {}: not down after {} s", flags_.key, kShutdownLimit.count());
+      loop_.Stop();
+    });
+    pod_->Shutdown([this] { publisher_.Flush(kFlushLimit, [this] { Finish(); }); });
+  }
+
+  void Finish() {
+    // Before the answer: containerd may start a shim of this key as soon as it has it.
+    unlink(flags_.socket.c_str());
+    server_.StopListening();
+    if (freed_) freed_();
+    server_.WhenFlushed([this] { loop_.Stop(); });
+  }
+
+  base::EventLoop& loop_;
+  const Flags& flags_;
+  Publisher publisher_;
+  std::unique_ptr<pod::PodInterface> pod_;
+  TaskService tasks_;
+  ttrpc::ServiceTable table_;
+  ttrpc::Server server_;
+  base::UniqueFd signals_;
+  base::Watch signal_watch_;
+  base::Timer limit_;
+  std::function<void()> freed_;
+  bool shutting_down_ = false;
+};
+
+}  // namespace
+
+base::Result<void> RunDaemon(const Flags& flags) {
+  // What runc's shim is called, too: tools look for it. Our file name would be cut to the same.
+  prctl(PR_SET_NAME, "containerd-shim");
+  OpenLog(flags.debug);
+  base::UniqueFd listener(kListenerFd);
+  if (fcntl(listener.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return base::ErrnoError("fd {}: no listening socket was handed over", kListenerFd);
+  }
+  base::UniqueFd signals = TRY(BlockSignals());
+  const std::unique_ptr<base::EventLoop> loop = TRY(base::EventLoop::Create());
+  Daemon daemon(*loop, flags);
+  base::Result<void> served = daemon.Serve(std::move(listener), std::move(signals));
+  if (!served) LOG_ERROR("{}", served.error().Trail());
+  LOG_INFO("pod {}: shim ends", flags.key);
+  return served;
+}
+
+}  // namespace shim

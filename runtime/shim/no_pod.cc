@@ -1,0 +1,36 @@
+#include "runtime/shim/no_pod.h"
+
+namespace shim {
+namespace {
+
+base::Error NotCreated() { return base::MakeError(base::Code::kNotFound, "container not created"); }
+
+}  // namespace
+
+void NoPod::CreateContainer(pod::CreateRequest, pod::PidCallback done) {
+  done(base::Error(code_, reason_));
+}
+void NoPod::Start(const std::string&, const std::string&, pod::PidCallback done) {
+  done(NotCreated());
+}
+base::Result<pod::ProcessState> NoPod::State(const std::string&, const std::string&) {
+  return NotCreated();
+}
+void NoPod::Wait(const std::string&, const std::string&, std::weak_ptr<void>,
+                 pod::ExitCallback done) {
+  done(NotCreated());
+}
+void NoPod::Kill(const std::string&, const std::string&, uint32_t, bool, pod::DoneCallback done) {
+  done(NotCreated());
+}
+void NoPod::Delete(const std::string&, const std::string&, pod::ExitCallback done) {
+  done(NotCreated());
+}
+void NoPod::Pids(const std::string&, std::function<void(base::Result<std::vector<pid_t>>)> done) {
+  done(NotCreated());
+}
+base::Result<void> NoPod::CloseStdin(const std::string&, const std::string&) {
+  return NotCreated();
+}
+
+}  // namespace shim

@@ -20,6 +20,16 @@ debian_source() {
   echo "deb [signed-by=$debian_keyring] $(debian_mirror) $1 main"
 }
 
+# Options that make another apt believe the dates of the mirror as far as the host's apt does: a
+# mirror that lags is fine where the host's administrator says so.
+debian_date_options() {
+  local key
+  for key in Check-Valid-Until Check-Date; do
+    [[ $(apt-config dump --format '%v' "Acquire::$key") != false ]] ||
+      echo "--aptopt=Acquire::$key \"false\""
+  done
+}
+
 # Makes DIR an apt root of its own for SUITE, with fresh package lists.
 debian_private_apt() {
   local dir=$1 suite=$2
@@ -51,13 +61,18 @@ debian_unpack() {
 # decompressed (the testbed's emulated CPU takes seconds to inflate them) and indexed by depmod.
 # Prints the kernel's release.
 debian_cloud_kernel() {
-  local suite=$1 out=$2 apt image release
+  local suite=$1 out=$2 apt image package release
   apt=$(mktemp -d "${TMPDIR:-/tmp}/pinion-apt.XXXXXX")
   debian_private_apt "$apt" "$suite"
   image=$(debian_apt "$apt" apt-cache depends linux-image-cloud-amd64 |
     sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
   [[ $image ]] || { echo "$suite has no linux-image-cloud-amd64" >&2; return 1; }
-  debian_unpack "$apt" "$image" "$out"
+  # Debian 14 has split the image: the kernel, now beside its modules, and they are packages of
+  # their own.
+  for package in "$image" $(debian_apt "$apt" apt-cache depends "$image" |
+    sed -n 's/^ *Depends: \(linux-\(base\|binary\|modules\)-[0-9].*\)/\1/p'); do
+    debian_unpack "$apt" "$package" "$out"
+  done
   rm -r "$apt"
   if [[ -d $out/lib/modules ]]; then # before the /usr merge moved into packages (bookworm)
     mkdir -p "$out/usr/lib"
@@ -67,6 +82,10 @@ debian_cloud_kernel() {
   ln -sfn usr/lib "$out/lib"
   find "$out/usr/lib/modules" -name '*.ko.xz' -print0 | xargs -0 -r -P 2 -n 64 xz -d
   release=$(basename "$out"/usr/lib/modules/*)
+  if [[ -e $out/usr/lib/modules/$release/vmlinuz ]]; then
+    mkdir -p "$out/boot"
+    mv "$out/usr/lib/modules/$release/vmlinuz" "$out/boot/vmlinuz-$release"
+  fi
   depmod -b "$out" "$release"
   echo "$release"
 }

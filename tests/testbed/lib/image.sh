@@ -41,15 +41,16 @@ image_ensure() {
 }
 
 image_build() {
-  local suite=$1 dir=$2 work release old
+  local suite=$1 dir=$2 work release old date_options
   [[ ! -d $dir ]] || return 0 # another builder made it while this one waited
   work=$(mktemp -d "$cache/.build.XXXXXX")
   # shellcheck disable=SC2064 # the local variable is gone when the trap runs
   trap "rm -rf '$work'" EXIT
   say "building the $suite machine (once; about two minutes)"
   say "  packages of $suite: mmdebstrap"
+  mapfile -t date_options < <(debian_date_options)
   # shellcheck disable=SC2046
-  logged "$cache/log/mmdebstrap-$suite" mmdebstrap --variant=minbase --mode=root \
+  logged "$cache/log/mmdebstrap-$suite" mmdebstrap --variant=minbase --mode=root "${date_options[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --include="$(tr ' \n' ',,' <<<"$(echo $(image_packages "$suite"))" | sed 's/,$//')" \
@@ -82,6 +83,8 @@ image_fill_root() {
   install -m 755 "$testbed/machine/containerd" "$root/usr/local/sbin/testbed-containerd"
   install -m 755 "$testbed/machine/receive" "$root/usr/local/sbin/testbed-receive"
   install -m 644 "$testbed/machine/sshd_config" "$root/etc/ssh/sshd_config"
+  mkdir -p "$root/opt/cni"
+  ln -s /usr/lib/cni "$root/opt/cni/bin" # where containerd and ctr look for it
   rm -f "$root"/etc/ssh/ssh_host_*
   install -m 600 "$cache/ssh/host" "$root/etc/ssh/ssh_host_ed25519_key"
   install -d -m 700 "$root/root/.ssh"

@@ -49,6 +49,7 @@ install_pinion() {
   install -D -m 644 "$testbed/config/pinion.toml" "$stage/root/etc/pinion/config.toml"
   install -D -m 644 "$testbed/config/containerd-$(cat "$state/image/containerd-config").toml" \
     "$stage/root/etc/containerd/config.toml"
+  install -D -m 644 "$testbed/config/cni.conflist" "$stage/root/etc/cni/net.d/10-testbed.conflist"
   "$tree/packaging/busybox-image" "$local_dir/share/pinion/busybox.tar"
   say "copying it into '$name'"
   ssh_push "$name" "$stage/root/." /

@@ -10,7 +10,7 @@ readonly machine_boot_seconds=${PINION_BOOT_SECONDS:-600}
 machine_pid() {
   local state=$1 file=$2 pid
   pid=$(cat "$state/$file" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -e "$state" || return 1
+  { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -e "$state" || return 1
   echo "$pid"
 }
 
@@ -32,7 +32,8 @@ machine_wait() {
   local state=$1 qemu=$2 follow status=0
   exec 8< <(exec timeout "$machine_boot_seconds" tail -n +1 -s 0.2 --pid="$qemu" -F "$state/console" 2>/dev/null)
   follow=$!
-  grep -q -m 1 'pinion-testbed: ready' <&8 || status=1
+  grep -q -m 1 'pinion-testbed: ready' <&8 &
+  wait $! || status=1 # a builtin: a signal to this script is served at once
   exec 8<&-
   kill "$follow" 2>/dev/null || true
   return "$status"
@@ -65,7 +66,8 @@ machine_up() {
 
 machine_boot() {
   local name=$1 state=$2 qemu started=$SECONDS
-  trap 'machine_down "$name"' EXIT
+  # shellcheck disable=SC2064 # the local variable is gone when the trap runs
+  trap "machine_down '$name'" EXIT
   trap 'exit 130' INT TERM HUP
   say "booting '$name' (${option[suite]}, --smp ${option[smp]})"
   printf '%s\n' "${qemu_command[@]}" >"$state/command"

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <mutex>
+#include <vector>
 
 #include "vmm/jail/jail.h"
 #include "vmm/jail/policy.h"
@@ -29,31 +29,40 @@ namespace {
   _exit(kViolationStatus);
 }
 
-base::Result<void> InstallHandler() {
+struct Policies {
+  std::vector<sock_filter> vcpu;
+  std::vector<sock_filter> device;
+};
+
+base::Result<Policies> Prepare() {
   struct sigaction action {};
   action.sa_sigaction = OnViolation;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
   if (sigaction(SIGSYS, &action, nullptr) != 0) return base::ErrnoError("jail: handle SIGSYS");
-  return base::Ok();
+  // The first log line would else look for the time zone's file.
+  tzset();
+  return Policies{.vcpu = TRY(VcpuPolicy()), .device = TRY(DevicePolicy())};
 }
 
-base::Result<void> Apply(const std::vector<sock_filter>& program) {
-  // Once for all threads; a thread under a filter may not call sigaction again.
-  static std::once_flag once;
-  base::Result<void> installed = base::Ok();
-  std::call_once(once, [&] {
-    installed = InstallHandler();
-    // The first log line would else look for the time zone's file.
-    tzset();
-  });
-  TRY(std::move(installed));
-  return base::LoadSeccomp(program, {});
+// Once for all threads: a thread under a filter may neither take a signal nor make a file, which
+// both belong to this.
+const base::Result<Policies>& Prepared() {
+  static const base::Result<Policies> prepared = Prepare();
+  return prepared;
+}
+
+base::Result<void> Apply(std::vector<sock_filter> Policies::*policy) {
+  const base::Result<Policies>& prepared = Prepared();
+  if (!prepared) {
+    return base::MakeError(prepared.error().code(), "{}", prepared.error().Message());
+  }
+  return base::LoadSeccomp((*prepared).*policy, {});
 }
 
 }  // namespace
 
-base::Result<void> ApplyVcpuFilter() { return Apply(TRY(VcpuPolicy())); }
+base::Result<void> ApplyVcpuFilter() { return Apply(&Policies::vcpu); }
 
-base::Result<void> ApplyDeviceFilter() { return Apply(TRY(DevicePolicy())); }
+base::Result<void> ApplyDeviceFilter() { return Apply(&Policies::device); }
 
 }  // namespace vmm::jail

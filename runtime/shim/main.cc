@@ -1,4 +1,5 @@
 // containerd-shim-pinion-v2: containerd runtime v2, "Shim". See bootstrap.h for the calls.
+#include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -37,6 +38,9 @@ base::Result<std::string> Run(const shim::Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // protobuf writes to stderr about bytes it does not like, and containerd reads the stderr of
+  // `start` as part of the address.
+  google::protobuf::SetLogHandler(nullptr);
   base::Result<std::string> output = std::string();
   base::Result<shim::Flags> flags =
       shim::ParseFlags(std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(1));

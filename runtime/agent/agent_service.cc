@@ -1,0 +1,208 @@
+#include "runtime/agent/agent_service.h"
+
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "agent-proto/proto/agent.pb.h"
+#include "oci/spec.h"
+#include "runtime/agent/cpu_list.h"
+#include "runtime/agent/kmsg.h"
+#include "runtime/base/file.h"
+
+namespace agent {
+namespace {
+
+constexpr char kService[] = "pinion.agent.v1.Agent";
+constexpr char kVersion[] = PINION_VERSION;
+constexpr size_t kMaxIdBytes = 128;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+bool IsAlphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+void SetClock(int64_t host_time_ns) {
+  if (host_time_ns <= 0) return;
+  const timespec now{host_time_ns / kNsPerSecond, host_time_ns % kNsPerSecond};
+  if (clock_settime(CLOCK_REALTIME, &now) != 0) {
+    KmsgLine(KmsgLevel::kError, base::ErrnoError("set the clock to {} ns", host_time_ns).Message());
+  }
+}
+
+// `done` for a call that answers nothing but success.
+std::function<void(base::Result<void>)> Emptily(AgentService::Done<proto::Empty> done) {
+  return [done = std::move(done)](base::Result<void> result) {
+    if (!result) return done(std::move(result.error()));
+    done(proto::Empty());
+  };
+}
+
+}  // namespace
+
+base::Result<void> CheckContainerId(const std::string& id) {
+  bool good = !id.empty() && id.size() <= kMaxIdBytes && IsAlphanumeric(id[0]);
+  for (const char c : id) good = good && (IsAlphanumeric(c) || c == '_' || c == '.' || c == '-');
+  if (good) return base::Ok();
+  return base::MakeError(base::Code::kInvalidArgument,
+                         "container_id \"{}\": 1 to {} of [A-Za-z0-9_.-] are wanted, the first a "
+                         "letter or digit",
+                         id.substr(0, kMaxIdBytes), kMaxIdBytes);
+}
+
+AgentService::AgentService(const Environment& environment, std::function<void()> on_shutdown)
+    : environment_(environment), on_shutdown_(std::move(on_shutdown)) {}
+
+AgentService::~AgentService() = default;
+
+void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
+  const auto add = [&]<class Request, class Response>(
+                       const char* method,
+                       std::function<void(const Request&, const Done<Response>&)> handler) {
+    table.RegisterUnary<Request, Response>(
+        kService, method,
+        [handler = std::move(handler)](const ttrpc::CallContext&, const Request& request,
+                                       Done<Response> done) { handler(request, done); });
+  };
+  using namespace proto;  // NOLINT: the messages, in this function alone
+  add.operator()<HelloRequest, HelloResponse>(
+      "Hello", [this](const auto& request, const auto& done) { Hello(request, done); });
+  add.operator()<CreateContainerRequest, CreateContainerResponse>(
+      "CreateContainer", [this](const auto& request, const auto& done) { Create(request, done); });
+  add.operator()<ProcessRequest, Empty>(
+      "StartProcess", [this](const auto& request, const auto& done) { Start(request, done); });
+  add.operator()<ProcessRequest, WaitProcessResponse>(
+      "WaitProcess", [this](const auto& request, const auto& done) { Wait(request, done); });
+  add.operator()<SignalProcessRequest, Empty>(
+      "SignalProcess", [this](const auto& request, const auto& done) { Signal(request, done); });
+  add.operator()<ProcessRequest, ListPidsResponse>(
+      "ListPids", [this](const auto& request, const auto& done) { ListPids(request, done); });
+  add.operator()<ProcessRequest, Empty>(
+      "DeleteProcess", [this](const auto& request, const auto& done) { Delete(request, done); });
+  add.operator()<Empty, Empty>("Shutdown",
+                               [this](const auto&, const auto& done) { Shutdown(done); });
+}
+
+base::Result<Container*> AgentService::Find(const std::string& id, const std::string& exec_id) {
+  const auto found = containers_.find(id);
+  if (found == containers_.end() || !found->second) {
+    return base::MakeError(base::Code::kNotFound, "container \"{}\": there is none", id);
+  }
+  if (!exec_id.empty()) {
+    return base::MakeError(base::Code::kNotFound, "exec \"{}\" of container {}: there is none",
+                           exec_id, id);
+  }
+  return found->second.get();
+}
+
+// From a callback of the container's own, which must not destroy it; the id is taken until then.
+void AgentService::Forget(const std::string& id) {
+  environment_.loop.Post([this, id] { containers_.erase(id); });
+}
+
+void AgentService::Hello(const proto::HelloRequest& request,
+                         const Done<proto::HelloResponse>& done) {
+  SetClock(request.host_time_ns());
+  proto::HelloResponse response;
+  response.set_agent_version(kVersion);
+  utsname names{};
+  if (uname(&names) == 0) response.set_kernel_release(names.release);
+  const base::Result<std::string> online = base::ReadFile("/sys/devices/system/cpu/online");
+  if (online) {
+    for (const uint32_t cpu : ParseCpuList(*online)) response.add_online_cpus(cpu);
+  }
+  done(std::move(response));
+}
+
+void AgentService::Create(const proto::CreateContainerRequest& request,
+                          Done<proto::CreateContainerResponse> done) {
+  const std::string& id = request.container_id();
+  if (base::Result<void> good = CheckContainerId(id); !good) return done(std::move(good.error()));
+  if (containers_.count(id) != 0) {
+    return done(base::MakeError(base::Code::kAlreadyExists, "container \"{}\" exists", id));
+  }
+  base::Result<oci::Spec> spec = oci::Parse(request.spec_json());
+  if (!spec) {
+    spec.error().Push(__FILE__, __LINE__, "container {}: spec_json", id);
+    return done(std::move(spec.error()));
+  }
+  const ContainerOptions options{id, request.open_stdin(), request.open_stdout(),
+                                 request.open_stderr()};
+  auto on_created = [this, id, done](base::Result<void> result) {
+    if (!result) {
+      Forget(id);
+      return done(std::move(result.error()));
+    }
+    proto::CreateContainerResponse response;
+    response.set_guest_pid(static_cast<uint32_t>(containers_.at(id)->pid()));
+    done(std::move(response));
+  };
+  base::Result<std::unique_ptr<Container>> container =
+      Container::Create(environment_, options, *spec, std::move(on_created));
+  if (!container) return done(std::move(container.error()));
+  containers_[id] = std::move(*container);
+}
+
+void AgentService::Start(const proto::ProcessRequest& request, const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->Start(Emptily(done));
+}
+
+void AgentService::Wait(const proto::ProcessRequest& request,
+                        const Done<proto::WaitProcessResponse>& done) {
+  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->Wait([done](uint32_t exit_status) {
+    proto::WaitProcessResponse response;
+    response.set_exit_status(exit_status);
+    done(std::move(response));
+  });
+}
+
+void AgentService::Signal(const proto::SignalProcessRequest& request,
+                          const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  if (!container) return done(std::move(container.error()));
+  // Any number over INT_MAX is out of Signal's range as well.
+  const int number = static_cast<int>(std::min(request.signal(), 0x7fffffffU));
+  Emptily(done)((*container)->Signal(number, request.all()));
+}
+
+void AgentService::ListPids(const proto::ProcessRequest& request,
+                            const Done<proto::ListPidsResponse>& done) {
+  base::Result<Container*> container = Find(request.container_id(), "");
+  if (!container) return done(std::move(container.error()));
+  base::Result<std::vector<pid_t>> pids = (*container)->Pids();
+  if (!pids) return done(std::move(pids.error()));
+  proto::ListPidsResponse response;
+  for (const pid_t pid : *pids) response.add_guest_pids(static_cast<uint32_t>(pid));
+  done(std::move(response));
+}
+
+void AgentService::Delete(const proto::ProcessRequest& request, const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->Delete([this, id = request.container_id(), done](base::Result<void> result) {
+    if (!result) return done(std::move(result.error()));
+    // The answer after the id is free: a caller may create it again at once.
+    environment_.loop.Post([this, id, done] {
+      containers_.erase(id);
+      done(proto::Empty());
+    });
+  });
+}
+
+void AgentService::Shutdown(const Done<proto::Empty>& done) {
+  for (const auto& [id, container] : containers_) {
+    static_cast<void>(container->Signal(9, true));
+  }
+  sync();
+  done(proto::Empty());
+  on_shutdown_();
+}
+
+}  // namespace agent

@@ -1,0 +1,66 @@
+// The Agent service (agent-proto/proto/agent.proto): containers by id, and calls to them.
+//
+// Thread rule: bound to the event loop. Errors: kNotFound for an id that is not known,
+// kAlreadyExists for one that is, kInvalidArgument for what could never work.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent-proto/ttrpc/dispatch.h"
+#include "runtime/agent/container.h"
+#include "runtime/base/result.h"
+
+namespace pinion::agent::v1 {
+class CreateContainerRequest;
+class CreateContainerResponse;
+class Empty;
+class HelloRequest;
+class HelloResponse;
+class ListPidsResponse;
+class ProcessRequest;
+class SignalProcessRequest;
+class WaitProcessResponse;
+}  // namespace pinion::agent::v1
+
+namespace agent {
+
+namespace proto = pinion::agent::v1;
+
+class AgentService {
+ public:
+  template <class Response>
+  using Done = std::function<void(base::Result<Response>)>;
+
+  // `on_shutdown` is called when the answer to Shutdown has been given.
+  AgentService(const Environment& environment, std::function<void()> on_shutdown);
+  ~AgentService();
+
+  // The table borrows the service.
+  void RegisterWith(ttrpc::ServiceTable& table);
+
+ private:
+  void Hello(const proto::HelloRequest& request, const Done<proto::HelloResponse>& done);
+  void Create(const proto::CreateContainerRequest& request,
+              Done<proto::CreateContainerResponse> done);
+  void Start(const proto::ProcessRequest& request, const Done<proto::Empty>& done);
+  void Wait(const proto::ProcessRequest& request, const Done<proto::WaitProcessResponse>& done);
+  void Signal(const proto::SignalProcessRequest& request, const Done<proto::Empty>& done);
+  void ListPids(const proto::ProcessRequest& request, const Done<proto::ListPidsResponse>& done);
+  void Delete(const proto::ProcessRequest& request, const Done<proto::Empty>& done);
+  void Shutdown(const Done<proto::Empty>& done);
+
+  base::Result<Container*> Find(const std::string& id, const std::string& exec_id);
+  void Forget(const std::string& id);
+
+  const Environment& environment_;
+  const std::function<void()> on_shutdown_;
+  std::map<std::string, std::unique_ptr<Container>> containers_;
+};
+
+// 1 to 128 of [A-Za-z0-9_.-], the first a letter or digit: what containerd allows, and a file name.
+base::Result<void> CheckContainerId(const std::string& id);
+
+}  // namespace agent

@@ -1,0 +1,55 @@
+// Cgroup: a container's cgroup v2 directory in the guest, /sys/fs/cgroup/pinion/<id>.
+//
+// Thread rule: bound to the agent's only thread. Ownership: owns the directory; Remove must be
+// called (a destructor could not wait for it to empty).
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "oci/spec.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace agent {
+
+struct CgroupSetting {
+  std::string file;
+  std::string value;
+  // What the kernel may not have (swap accounting, a controller): told, not an error.
+  bool optional = false;
+};
+
+// Limits in the words of cgroup v2. OCI runtime-spec 1.2, config-linux.md "Control groups".
+// Devices and cpuset are not here: the shim translates cpusets to guest CPUs (design: R12).
+// kInvalidArgument for a value out of its range or a `unified` name that is no plain file name.
+base::Result<std::vector<CgroupSetting>> CgroupSettings(const oci::Resources& resources);
+
+class Cgroup {
+ public:
+  // `parent` is made, with all controllers for its children, when it is missing. `id` is checked.
+  static base::Result<Cgroup> Create(const std::string& parent, const std::string& id);
+
+  Cgroup(Cgroup&&) = default;
+  Cgroup& operator=(Cgroup&&) = default;
+
+  base::Result<void> Apply(const oci::Resources& resources);
+  const std::string& path() const { return path_; }
+  // For CLONE_INTO_CGROUP.
+  base::BorrowedFd fd() const { return fd_; }
+  // SIGKILL to all, descendants included.
+  base::Result<void> Kill();
+  // Of the whole subtree, in the guest's numbering.
+  base::Result<std::vector<pid_t>> Pids() const;
+  // kFailedPrecondition while processes are left.
+  base::Result<void> Remove();
+
+ private:
+  Cgroup(std::string path, base::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  std::string path_;
+  base::UniqueFd fd_;
+};
+
+}  // namespace agent

@@ -1,0 +1,223 @@
+#include "runtime/agent/container_fixture.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/base/file.h"
+#include "runtime/base/socket.h"
+
+namespace agent {
+namespace {
+
+constexpr char kBusybox[] = "/usr/bin/busybox";
+
+// The mount namespace of the test program, once. Empty: it is ready.
+std::string Isolate() {
+  static const std::string problem = [] {
+    if (geteuid() != 0) return std::string("not root");
+    if (unshare(CLONE_NEWNS) != 0) return std::string("unshare(CLONE_NEWNS) is not permitted");
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      return std::string("mount propagation cannot be changed");
+    }
+    if (access(kBusybox, X_OK) != 0) return std::string("busybox-static is not installed");
+    signal(SIGPIPE, SIG_IGN);
+    return std::string();
+  }();
+  return problem;
+}
+
+void Link(const std::string& root, const char* applet) {
+  ASSERT_EQ(symlink("busybox", (root + "/bin/" + applet).c_str()), 0);
+}
+
+}  // namespace
+
+void HostStream::Read() {
+  char buffer[16384];
+  while (fd_ && !ended_) {
+    const ssize_t size = recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (size <= 0) return;
+    decoder_.Push({buffer, static_cast<size_t>(size)});
+    while (true) {
+      auto frame = decoder_.Next();
+      ASSERT_TRUE(frame) << frame.error().Message();
+      if (!*frame) break;
+      if ((*frame)->eof) {
+        ended_ = true;
+      } else {
+        text_ += (*frame)->bytes;
+      }
+    }
+  }
+}
+
+void HostStream::Send(const std::string& bytes) {
+  ASSERT_TRUE(base::WriteAll(fd_, stream::Encode(bytes)));
+}
+
+void HostStream::SendEof() { ASSERT_TRUE(base::WriteAll(fd_, stream::EncodeEof())); }
+
+void ContainerTest::SetUp() {
+  const std::string problem = Isolate();
+  if (!problem.empty()) GTEST_SKIP() << problem;
+  char name[] = "/tmp/agent-test.XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  directory_ = name;
+  cgroup_name_ = std::string(name).substr(5);
+  ASSERT_EQ(mount("tmpfs", name, "tmpfs", 0, nullptr), 0);
+  ASSERT_TRUE(base::MakeDirectories(directory_ + "/cgroup"));
+  if (mount("cgroup2", (directory_ + "/cgroup").c_str(), "cgroup2", 0, nullptr) != 0) {
+    GTEST_SKIP() << "no cgroup v2 hierarchy";
+  }
+  ASSERT_TRUE(base::MakeDirectories(root() + "/bin"));
+  ASSERT_TRUE(base::MakeDirectories(root() + "/etc"));
+  const auto busybox = base::ReadFile(kBusybox, 8 << 20);
+  ASSERT_TRUE(busybox);
+  ASSERT_TRUE(base::WriteFileAtomic(root() + "/bin/busybox", *busybox, 0755));
+  for (const char* applet : {"sh", "cat", "echo", "ls", "id", "sleep", "mkdir", "stat", "hostname",
+                             "grep", "tty", "head", "yes", "touch", "readlink", "ip", "stty"}) {
+    Link(root(), applet);
+  }
+  ASSERT_TRUE(base::WriteFileAtomic(root() + "/etc/passwd",
+                                    "root:x:0:0::/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"));
+  auto loop = base::EventLoop::Create();
+  ASSERT_TRUE(loop);
+  loop_ = std::move(*loop);
+  auto reaper = Reaper::Create(*loop_);
+  ASSERT_TRUE(reaper);
+  reaper_ = std::move(*reaper);
+  environment_.reset(
+      new Environment{*loop_, *reaper_, cgroup_parent(),
+                      [this](const std::string&, StreamKind kind) -> base::Result<base::UniqueFd> {
+                        auto [ours, theirs] = TRY(base::SocketPair(SOCK_STREAM));
+                        streams_[kind] = std::make_unique<HostStream>(std::move(ours));
+                        return std::move(theirs);
+                      }});
+}
+
+void ContainerTest::TearDown() {
+  if (directory_.empty()) return;
+  if (container_) {
+    static_cast<void>(container_->Signal(SIGKILL, true));
+    static_cast<void>(WaitForExit());
+    static_cast<void>(Delete());
+  }
+  if (!cgroup_name_.empty()) rmdir(cgroup_parent().c_str());
+  umount2((directory_ + "/cgroup").c_str(), MNT_DETACH);
+  umount2(directory_.c_str(), MNT_DETACH);
+  rmdir(directory_.c_str());
+}
+
+oci::Spec ContainerTest::ShellSpec(const std::string& script) const {
+  oci::Spec spec;
+  spec.oci_version = "1.2.0";
+  spec.root = oci::Root{root(), false};
+  spec.hostname = "inside";
+  oci::Process process;
+  process.args = {"sh", "-c", script};
+  process.env = {"PATH=/bin"};
+  process.cwd = "/";
+  process.no_new_privileges = true;
+  process.capabilities =
+      oci::Capabilities{{"CAP_KILL", "CAP_CHOWN"}, {"CAP_KILL"}, {}, {"CAP_KILL"}, {}};
+  spec.process = process;
+  spec.mounts = {
+      {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}, {}, {}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"},
+       {},
+       {}},
+      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777"}, {}, {}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}, {}, {}},
+      {"/run", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755"}, {}, {}},
+  };
+  for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
+    spec.linux_config.namespaces.push_back({type, ""});
+  }
+  spec.linux_config.masked_paths = {"/proc/kcore", "/proc/acpi", "/proc/not-there"};
+  spec.linux_config.readonly_paths = {"/proc/sys", "/proc/bus"};
+  return spec;
+}
+
+void ContainerTest::Spin(const std::function<bool()>& until) {
+  // Not a limit on speed: only so that a lost event fails this test and not the whole run.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!until()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "nothing happened for a minute";
+    ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(20)));
+    for (const auto& [kind, stream] : streams_) stream->Read();
+  }
+}
+
+std::optional<base::Error> ContainerTest::Create(const oci::Spec& spec, bool open_stdin) {
+  std::optional<base::Result<void>> result;
+  const ContainerOptions options{"c1", open_stdin, true, true};
+  auto made = Container::Create(*environment_, options, spec,
+                                [&](base::Result<void> created) { result = std::move(created); });
+  if (!made) return std::move(made.error());
+  container_ = std::move(*made);
+  Spin([&] { return result.has_value(); });
+  if (!result) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
+  if (*result) return std::nullopt;
+  container_.reset();
+  return std::move(result->error());
+}
+
+std::optional<base::Error> ContainerTest::Start() {
+  std::optional<base::Result<void>> result;
+  container_->Start([&](base::Result<void> started) { result = std::move(started); });
+  Spin([&] { return result.has_value(); });
+  if (!result) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
+  if (*result) return std::nullopt;
+  return std::move(result->error());
+}
+
+uint32_t ContainerTest::WaitForExit() {
+  std::optional<uint32_t> status;
+  container_->Wait([&](uint32_t exit_status) { status = exit_status; });
+  Spin([&] { return status.has_value(); });
+  return status.value_or(0xffff);
+}
+
+std::optional<base::Error> ContainerTest::Delete() {
+  std::optional<base::Result<void>> result;
+  container_->Delete([&](base::Result<void> deleted) { result = std::move(deleted); });
+  Spin([&] { return result.has_value(); });
+  if (!result) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
+  if (!*result) return std::move(result->error());
+  container_.reset();
+  return std::nullopt;
+}
+
+void ContainerTest::ReadToEnd(StreamKind kind) {
+  HostStream& stream = *streams_.at(kind);
+  Spin([&] { return stream.ended(); });
+}
+
+RunResult ContainerTest::Run(const oci::Spec& spec) {
+  RunResult result;
+  result.error = Create(spec);
+  if (result.error) return result;
+  result.error = Start();
+  result.status = WaitForExit();
+  ReadToEnd(StreamKind::kStdout);
+  result.out = streams_.at(StreamKind::kStdout)->text();
+  if (!spec.process->terminal) {
+    ReadToEnd(StreamKind::kStderr);
+    result.err = streams_.at(StreamKind::kStderr)->text();
+  }
+  const std::optional<base::Error> deleted = Delete();
+  if (deleted) ADD_FAILURE() << deleted->Message();
+  return result;
+}
+
+}  // namespace agent

@@ -1,0 +1,41 @@
+// The mounts of a container, made through the new mount calls (fsopen, open_tree, move_mount): each
+// is built detached, given its attributes and only then moved onto a directory that is already held
+// open. No path of the container is looked up by the kernel on our behalf.
+//
+// Thread rule: reentrant; changes the caller's mount namespace, so only the container's init calls.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "oci/spec.h"
+#include "runtime/agent/mount_options.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace agent {
+
+struct MountContext {
+  base::BorrowedFd root;          // the container's root
+  std::string cgroup_directory;   // the container's own, as the agent sees it
+  bool cgroup_namespace = false;  // else a cgroup mount shows cgroup_directory by a bind
+};
+
+// All of `mounts`, in order. OCI runtime-spec 1.2, config.md "Mounts". A read-only /dev is left
+// writable until FinishMounts, because its nodes are made in between.
+base::Result<void> ApplyMounts(const MountContext& context, const std::vector<oci::Mount>& mounts);
+base::Result<void> FinishMounts(const MountContext& context, const std::vector<oci::Mount>& mounts);
+
+// A new instance of file system `type`, detached.
+base::Result<base::UniqueFd> NewFilesystem(const std::string& type, const std::string& source,
+                                           const MountOptions& options);
+// A detached copy of the mount at the absolute path `source`, or of the one that `source` names.
+base::Result<base::UniqueFd> CloneTree(const std::string& source, bool recursive);
+base::Result<base::UniqueFd> CloneTree(base::BorrowedFd source, bool recursive);
+// Attaches a detached mount on what `target` refers to.
+base::Result<void> Attach(base::BorrowedFd mount, base::BorrowedFd target);
+// mount_setattr(2) on the mount that `mount` is the root of.
+base::Result<void> SetAttributes(base::BorrowedFd mount, uint64_t set, uint64_t clear,
+                                 uint64_t propagation, bool recursive);
+
+}  // namespace agent

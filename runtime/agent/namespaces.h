@@ -1,0 +1,30 @@
+// Which namespaces a container gets. OCI runtime-spec 1.2, config-linux.md "Namespaces".
+// Thread rule: pure.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "oci/spec.h"
+#include "runtime/base/result.h"
+
+namespace agent {
+
+struct NamespacePlan {
+  // CLONE_NEW* for clone3. A mount namespace always: without one there is no pivot_root.
+  uint64_t clone_flags = 0;
+  // Made by the init itself, once it is in its cgroup: the namespace's root is where it is then
+  // (cgroup_namespaces(7)).
+  bool new_cgroup = false;
+  // The spec lists a uts namespace, new or of the pod: then it may name the host.
+  bool owns_hostname = false;
+
+  bool HasNew(uint64_t flag) const { return (clone_flags & flag) != 0; }
+};
+
+// A namespace with a path belongs to the pod, on the host's side of the line; in the guest that is
+// the machine's own one for ipc, uts, network and cgroup. kUnimplemented for a path of another
+// type, kInvalidArgument for an unknown type or one listed twice.
+base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& namespaces);
+
+}  // namespace agent

@@ -1,0 +1,18 @@
+// The terminal of a container's process, from the container's own devpts.
+// Thread rule: reentrant; called by the container's init inside its root.
+#pragma once
+
+#include "oci/spec.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace agent {
+
+// Makes a terminal of /dev/pts, owned by `user`, as the controlling terminal and as 0, 1 and 2 of
+// the caller (a session leader), and shows it as /dev/console. Returns the master.
+base::Result<base::UniqueFd> OpenTerminal(const oci::Process& process);
+
+// TIOCSWINSZ on a master.
+base::Result<void> ResizeTerminal(base::BorrowedFd master, uint32_t columns, uint32_t rows);
+
+}  // namespace agent

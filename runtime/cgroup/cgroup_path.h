@@ -1,0 +1,16 @@
+// linux.cgroupsPath → a path below the root of a hierarchy. Thread rule: reentrant.
+#pragma once
+
+#include <string>
+
+#include "runtime/base/result.h"
+
+namespace cgroup {
+
+// "/a/b" or "a/b" → "/a/b"; "a-b.slice:prefix:name" → "/a.slice/a-b.slice/prefix-name.scope", where
+// systemd would put that scope (systemd.slice(5)); empty → "/pinion/`pod_id`" (OCI
+// runtime-spec 1.2, config-linux.md "Cgroups Path" leaves the default to the runtime).
+// kInvalidArgument for ".." components, for the root itself, for overlong names.
+base::Result<std::string> ResolvePath(const std::string& cgroups_path, const std::string& pod_id);
+
+}  // namespace cgroup

@@ -1,0 +1,57 @@
+#include "runtime/cgroup/cgroup_path.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/cgroup/weight.h"
+
+namespace cgroup {
+namespace {
+
+std::string Resolved(const std::string& text) {
+  const auto path = ResolvePath(text, "pod1");
+  return path ? *path : "error: " + path.error().Message();
+}
+
+TEST(CgroupPathTest, PlainPaths) {
+  EXPECT_EQ(Resolved("/default/c1"), "/default/c1");
+  EXPECT_EQ(Resolved("default/c1"), "/default/c1");
+  EXPECT_EQ(Resolved("//a/./b/"), "/a/b");
+  EXPECT_EQ(Resolved(""), "/pinion/pod1");
+  EXPECT_EQ(Resolved("/a:b:c"), "/a:b:c");
+}
+
+TEST(CgroupPathTest, SystemdForm) {
+  EXPECT_EQ(Resolved("system.slice:cri-containerd:abc"), "/system.slice/cri-containerd-abc.scope");
+  EXPECT_EQ(Resolved("kubepods-burstable-pod1.slice:cri-containerd:x"),
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/"
+            "cri-containerd-x.scope");
+  EXPECT_EQ(Resolved(":p:n"), "/system.slice/p-n.scope");
+  EXPECT_EQ(Resolved("-.slice:p:n"), "/p-n.scope");
+  EXPECT_EQ(Resolved("a.slice::n"), "/a.slice/n.scope");
+}
+
+TEST(CgroupPathTest, RefusesWhatLeavesOrIsTheRoot) {
+  for (const char* text :
+       {"/", "/..", "/a/../b", "..", ".", "//", "a.service:p:n", "a--b.slice:p:n", "-a.slice:p:n",
+        "a-.slice:p:n", ".slice:p:n", "a.slice:p/../..:n", "a.slice:p:", "/a\nb"}) {
+    const auto path = ResolvePath(text, "pod1");
+    ASSERT_FALSE(path) << text << " gave " << *path;
+    EXPECT_EQ(path.error().code(), base::Code::kInvalidArgument);
+    EXPECT_THAT(path.error().Message(), ::testing::HasSubstr("linux.cgroupsPath"));
+  }
+  EXPECT_FALSE(ResolvePath("/" + std::string(256, 'x'), "p"));
+  EXPECT_FALSE(ResolvePath("", "../x"));
+  EXPECT_FALSE(ResolvePath("", ".."));
+}
+
+TEST(WeightTest, MapsTheEndsAndTheDefault) {
+  EXPECT_EQ(WeightFromShares(2), 1u);
+  EXPECT_EQ(WeightFromShares(262144), 10000u);
+  EXPECT_EQ(WeightFromShares(1024), 39u);
+  EXPECT_EQ(WeightFromShares(0), 1u);
+  EXPECT_EQ(WeightFromShares(UINT64_MAX), 10000u);
+}
+
+}  // namespace
+}  // namespace cgroup

@@ -1,0 +1,110 @@
+#include "runtime/cgroup/pod_cgroup.h"
+
+#include <utility>
+
+#include "runtime/cgroup/cgroup_path.h"
+#include "runtime/cgroup/layout.h"
+
+namespace cgroup {
+namespace {
+
+std::unique_ptr<Layout> MakeLayout(const Hierarchies& hierarchies) {
+  if (const Hierarchy* v2 = hierarchies.V2()) return MakeLayoutV2(*v2);
+  if (hierarchies.V1("cpu") || hierarchies.V1("cpuset")) return MakeLayoutV1(hierarchies);
+  return nullptr;
+}
+
+}  // namespace
+
+PodCgroup::PodCgroup(std::unique_ptr<Layout> layout, std::string path)
+    : layout_(std::move(layout)), path_(std::move(path)) {}
+PodCgroup::PodCgroup(PodCgroup&&) noexcept = default;
+PodCgroup& PodCgroup::operator=(PodCgroup&&) noexcept = default;
+PodCgroup::~PodCgroup() = default;
+
+base::Result<PodCgroup> PodCgroup::Create(const std::string& cgroups_path,
+                                          const std::string& pod_id, bool limits_wanted,
+                                          const Hierarchies& hierarchies) {
+  PodCgroup cgroup(MakeLayout(hierarchies), TRY(ResolvePath(cgroups_path, pod_id)));
+  if (!cgroup.layout_) {
+    const std::string found = hierarchies.Describe();
+    if (limits_wanted) {
+      return base::MakeError(
+          base::Code::kFailedPrecondition,
+          "CPU limits were asked for, but no cgroup hierarchy with cpu or cpuset "
+          "can be written (found: {})",
+          found);
+    }
+    cgroup.notes_.push_back("no cgroups: none can be written (found: " + found + ")");
+    return cgroup;
+  }
+  auto made = cgroup.layout_->Make(cgroup.path_, cgroup.notes_);
+  if (made) return cgroup;
+  // What another container uses is not ours to remove; our own half-made directories are empty.
+  if (made.error().code() != base::Code::kFailedPrecondition) {
+    (void)cgroup.layout_->Remove(cgroup.path_);
+  }
+  made.error().Push(__FILE__, __LINE__, "pod cgroup {}", cgroup.path_);
+  return std::move(made.error());
+}
+
+base::Result<void> PodCgroup::AddVmmProcess(pid_t pid) {
+  if (!layout_) return base::Ok();
+  TRY(layout_->AddVmmProcess(path_, pid), "move the vmm, pid {}, to its cgroup", pid);
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::AddVcpuThread(pid_t tid) {
+  if (!layout_) return base::Ok();
+  TRY(layout_->AddVcpuThread(path_, tid), "move the vCPU thread {} to its cgroup", tid);
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::SetVcpuCpuset(const std::string& cpus, const std::string& mems) {
+  if (!layout_ || (cpus.empty() && mems.empty())) return base::Ok();
+  if (TRY(layout_->SetCpuset(path_ + kVcpuLeaf, cpus, mems), "cpuset of the vCPUs")) {
+    return base::Ok();
+  }
+  notes_.push_back(fmt::format("no cpuset controller: CPUs \"{}\" are kept by thread masks alone{}",
+                               cpus, mems.empty() ? "" : ", memory nodes are not enforced"));
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::SetVmmCpuset(const std::string& cpus, const std::string& mems) {
+  if (!layout_ || (cpus.empty() && mems.empty())) return base::Ok();
+  if (!TRY(layout_->SetCpuset(path_ + kVmmLeaf, cpus, mems), "cpuset of the vmm")) {
+    notes_.push_back(fmt::format("no cpuset controller: the vmm is not confined to \"{}\"", cpus));
+  }
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::SetCpuLimit(const CpuLimit& limit) {
+  if (!layout_) return base::Ok();  // Create was told that no limit is wanted
+  TRY(layout_->SetCpuLimit(path_, limit, notes_), "CPU limit");
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::AddAnchor(pid_t pid, const std::string& cgroups_path) {
+  if (!layout_) return base::Ok();
+  const std::string path = cgroups_path.empty() ? path_ : TRY(ResolvePath(cgroups_path, ""));
+  if (path != path_) anchor_paths_.push_back(path);
+  TRY(layout_->AddAnchor(path, pid), "move the anchor, pid {}, to cgroup {}", pid, path);
+  return base::Ok();
+}
+
+base::Result<void> PodCgroup::Remove() {
+  if (!layout_) return base::Ok();
+  base::Result<void> result = layout_->Remove(path_);
+  for (const std::string& path : std::exchange(anchor_paths_, {})) {
+    auto removed = layout_->Remove(path);
+    if (!removed && result) result = std::move(removed);
+  }
+  return result;
+}
+
+base::Result<void> PodCgroup::RemoveAt(const std::string& cgroups_path, const std::string& pod_id,
+                                       const Hierarchies& hierarchies) {
+  return PodCgroup(MakeLayout(hierarchies), TRY(ResolvePath(cgroups_path, pod_id))).Remove();
+}
+
+}  // namespace cgroup

@@ -134,7 +134,9 @@ Result<void> EventLoop::RunOnce(std::chrono::milliseconds timeout) {
       eventfd_read(wakeup_.get(), &ignored);
       continue;
     }
-    const auto found = entries_.find(event.data.u64);
+    // A copy: epoll_event is packed, so a reference into it would be misaligned.
+    const uint64_t id = event.data.u64;
+    const auto found = entries_.find(id);
     if (found == entries_.end()) continue;  // cancelled by an earlier callback of this round
     // A reference of our own: the callback may destroy its own Watch.
     const std::shared_ptr<Entry> entry = found->second;

@@ -1,0 +1,88 @@
+#include "vmm/cpu/vcpu_set.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vmm {
+
+VcpuSet::VcpuSet(Options options)
+    : options_(std::move(options)),
+      environment_{.ports = options_.ports,
+                   .memory = options_.memory,
+                   .on_thread_start = options_.on_thread_start,
+                   .on_stop = [this](Stop stop) { StopAll(std::move(stop)); },
+                   .on_rest = [this](Vcpu::State) { OnRest(); }} {}
+
+void VcpuSet::Add(kvm::VcpuFd fd) {
+  vcpus_.push_back(
+      std::make_unique<Vcpu>(static_cast<uint32_t>(vcpus_.size()), std::move(fd), environment_));
+}
+
+base::Result<void> VcpuSet::Realise() {
+  for (const auto& vcpu : vcpus_) TRY(vcpu->Realise(), "start thread vcpu{}", vcpu->index());
+  return base::Ok();
+}
+
+void VcpuSet::Run() {
+  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kRun);
+}
+
+base::Result<void> VcpuSet::Pause(std::function<void()> done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (pause_done_) {
+      return base::MakeError(base::Code::kFailedPrecondition, "a pause is under way");
+    }
+    if (stopping_) {
+      return base::MakeError(base::Code::kFailedPrecondition, "the machine is stopping");
+    }
+    pause_done_ = std::move(done);
+  }
+  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kPark);
+  OnRest();
+  return base::Ok();
+}
+
+void VcpuSet::StopAll(Stop stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    stop_ = std::move(stop);
+  }
+  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kEnd);
+}
+
+void VcpuSet::OnRest() {
+  size_t parked = 0;
+  size_t ended = 0;
+  for (const auto& vcpu : vcpus_) {
+    const Vcpu::State state = vcpu->state();
+    if (state == Vcpu::State::kParked) ++parked;
+    if (state == Vcpu::State::kEnded) ++ended;
+  }
+  std::function<void()> pause_done;
+  bool tell_stopped = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (parked == vcpus_.size()) pause_done = std::exchange(pause_done_, nullptr);
+    if (stopping_ && ended == vcpus_.size() && !stopped_told_) {
+      stopped_told_ = tell_stopped = true;
+    }
+  }
+  if (pause_done) pause_done();
+  // stop_ does not change any more.
+  if (tell_stopped && options_.on_stopped) options_.on_stopped(stop_);
+}
+
+std::map<std::string, uint64_t> VcpuSet::ExitCounts() const {
+  std::map<std::string, uint64_t> counts;
+  for (size_t kind = 0; kind < kExitKinds; ++kind) {
+    uint64_t sum = 0;
+    for (const auto& vcpu : vcpus_) sum += vcpu->exits().Get(static_cast<ExitKind>(kind));
+    if (sum > 0) counts[ExitKindName(static_cast<ExitKind>(kind))] = sum;
+  }
+  return counts;
+}
+
+}  // namespace vmm

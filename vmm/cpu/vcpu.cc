@@ -18,14 +18,6 @@ namespace {
 int KickSignal() { return SIGRTMIN; }
 void OnKick(int) {}
 
-base::Result<void> InstallKickHandler() {
-  struct sigaction action = {};
-  action.sa_handler = OnKick;
-  sigemptyset(&action.sa_mask);
-  if (sigaction(KickSignal(), &action, nullptr) != 0) return base::ErrnoError("sigaction");
-  return base::Ok();
-}
-
 void UnblockKick() {
   sigset_t set;
   sigemptyset(&set);
@@ -34,6 +26,14 @@ void UnblockKick() {
 }
 
 }  // namespace
+
+base::Result<void> Vcpu::InstallKickHandler() {
+  struct sigaction action = {};
+  action.sa_handler = OnKick;
+  sigemptyset(&action.sa_mask);
+  if (sigaction(KickSignal(), &action, nullptr) != 0) return base::ErrnoError("sigaction");
+  return base::Ok();
+}
 
 Vcpu::Vcpu(uint32_t index, kvm::VcpuFd fd, const Environment& environment)
     : index_(index), fd_(std::move(fd)), environment_(environment) {}
@@ -45,7 +45,6 @@ Vcpu::~Vcpu() {
 }
 
 base::Result<void> Vcpu::Realise() {
-  TRY(InstallKickHandler());
   thread_ = std::thread([this] { ThreadMain(); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return state_ != State::kNew; });

@@ -42,6 +42,9 @@ class Vcpu {
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
 
+  // Once a process, before any Realise (and before seccomp forbids it).
+  static base::Result<void> InstallKickHandler();
+
   // Starts the thread and returns when it is parked. Once.
   base::Result<void> Realise();
   // What the vCPU shall do from now on; returns at once. kEnd is final.

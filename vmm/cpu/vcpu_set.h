@@ -32,6 +32,8 @@ class VcpuSet {
   explicit VcpuSet(Options options);
 
   void Add(kvm::VcpuFd fd);
+  // Process-wide: the handler of the signal that kicks vCPUs. Before Realise.
+  static base::Result<void> Prepare() { return Vcpu::InstallKickHandler(); }
   // Starts every thread; when it returns, all of them wait.
   base::Result<void> Realise();
 

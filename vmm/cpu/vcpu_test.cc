@@ -44,6 +44,7 @@ class VcpuTest : public ::testing::Test {
  protected:
   // The future holds the Stop once every vCPU has ended.
   std::unique_ptr<VcpuSet> MakeSet(std::function<base::Result<void>()> start = {}) {
+    EXPECT_TRUE(VcpuSet::Prepare());
     return std::make_unique<VcpuSet>(
         VcpuSet::Options{.ports = ports_,
                          .memory = memory_,

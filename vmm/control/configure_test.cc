@@ -1,0 +1,69 @@
+#include "vmm/control/configure.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent-proto/proto/vmm_control.pb.h"
+
+namespace vmm {
+namespace {
+
+namespace v1 = pinion::vmm::v1;
+using ::testing::HasSubstr;
+
+std::vector<base::UniqueFd> Fds(size_t count) {
+  std::vector<base::UniqueFd> fds;
+  for (size_t i = 0; i < count; ++i) fds.emplace_back(open("/dev/null", O_RDWR | O_CLOEXEC));
+  return fds;
+}
+
+v1::Configure Good() {
+  v1::Configure message;
+  message.set_kvm_fd(0);
+  message.set_kernel_fd(1);
+  message.set_initrd_fd(-1);
+  message.set_console_fd(2);
+  message.set_memory_mib(128);
+  message.add_vcpus();
+  message.add_devices()->mutable_vsock()->set_guest_cid(3);
+  message.mutable_devices()->Add()->mutable_blk()->set_fd(3);
+  return message;
+}
+
+TEST(ReadConfigure, TakesEveryDescriptorOnce) {
+  auto config = ReadConfigure(Good(), Fds(4));
+  ASSERT_TRUE(config) << config.error().Message();
+  EXPECT_TRUE(config->kvm && config->kernel && config->console);
+  EXPECT_FALSE(config->initrd);
+  EXPECT_EQ(config->memory_bytes, 128ull << 20);
+  ASSERT_EQ(config->devices.size(), 2u);
+  EXPECT_EQ(std::get<VsockConfig>(config->devices[0]).guest_cid, 3u);
+}
+
+std::string Refusal(const std::function<void(v1::Configure&)>& change) {
+  v1::Configure message = Good();
+  change(message);
+  auto config = ReadConfigure(message, Fds(4));
+  return config ? "accepted" : config.error().Message();
+}
+
+TEST(ReadConfigure, RefusesIndicesThatAreNotThere) {
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_kvm_fd(-1); }), HasSubstr("kvm_fd"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_kernel_fd(4); }), HasSubstr("kernel_fd"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_initrd_fd(-2); }), HasSubstr("initrd_fd"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_console_fd(0); }), HasSubstr("is taken"));
+}
+
+TEST(ReadConfigure, RefusesOddNumbers) {
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(0); }), HasSubstr("memory_mib"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(UINT64_MAX); }),
+              HasSubstr("memory_mib"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.add_vcpus()->set_index(7); }), HasSubstr("index 7"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.add_devices(); }), HasSubstr("kind"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_cpu_vendor(static_cast<v1::CpuVendor>(9)); }),
+              HasSubstr("cpu_vendor"));
+}
+
+}  // namespace
+}  // namespace vmm

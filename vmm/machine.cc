@@ -1,5 +1,6 @@
 #include "vmm/machine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/base/log.h"
@@ -14,19 +15,28 @@ namespace vmm {
 namespace {
 // Ids that a byte can hold, without the broadcast.
 constexpr uint32_t kMaxByteApicId = 254;
+
+base::Result<uint32_t> PinsFor(size_t devices) {
+  if (devices > layout::kMaxVirtioDevices) {
+    return base::MakeError(base::Code::kInvalidArgument, "{} devices: must be at most {}", devices,
+                           layout::kMaxVirtioDevices);
+  }
+  return std::max(layout::kMinIoApicPins, layout::kFirstVirtioPin + static_cast<uint32_t>(devices));
+}
 }  // namespace
 
 // The recipe. Nothing runs before the last step; an error anywhere takes all of it down.
 base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, base::EventLoop& loop,
                                                        Events events) {
   GuestTopology topology = TRY(GuestTopology::Create(config.vcpus), "guest topology");
+  const uint32_t pins = TRY(PinsFor(config.devices.size()));
   kvm::System system = TRY(kvm::System::Create(std::move(config.kvm)));
   kvm::VmFd vm = TRY(kvm::VmFd::Create(system));
   std::unique_ptr<GuestMemory> memory = TRY(GuestMemory::Create(config.memory_bytes));
   std::unique_ptr<Machine> machine(new Machine(loop, std::move(events), std::move(system),
                                                std::move(vm), std::move(memory),
-                                               std::move(topology)));
-  TRY(machine->SetUpKvm());
+                                               std::move(topology), pins));
+  TRY(machine->SetUpKvm(pins));
   TRY(machine->AddDevices(config));
   const LoadedKernel kernel = TRY(machine->LoadGuest(config));
   TRY(machine->AddVcpus(config.cpu_vendor, kernel));
@@ -35,7 +45,7 @@ base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, bas
 }
 
 Machine::Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
-                 std::unique_ptr<GuestMemory> memory, GuestTopology topology)
+                 std::unique_ptr<GuestMemory> memory, GuestTopology topology, uint32_t pins)
     : loop_(loop),
       events_(std::move(events)),
       system_(std::move(system)),
@@ -43,7 +53,7 @@ Machine::Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::
       memory_(std::move(memory)),
       topology_(std::move(topology)),
       router_(vm_),
-      ioapic_(layout::kIoApicPins, wide_apic_ids(), router_),
+      ioapic_(pins, wide_apic_ids(), router_),
       power_ports_([this](PowerEvent event) { OnPowerEvent(event); }),
       keyboard_port_([this](PowerEvent event) { OnPowerEvent(event); }),
       vcpus_(
@@ -61,9 +71,9 @@ Machine::~Machine() = default;
 
 bool Machine::wide_apic_ids() const { return topology_.max_apic_id() > kMaxByteApicId; }
 
-base::Result<void> Machine::SetUpKvm() {
+base::Result<void> Machine::SetUpKvm(uint32_t pins) {
   TRY(vm_.SetHelperPages({layout::kTss}, {layout::kIdentityMap}));
-  TRY(vm_.EnableSplitIrqchip(layout::kIoApicPins));
+  TRY(vm_.EnableSplitIrqchip(pins));
   if (wide_apic_ids()) TRY(vm_.EnableX2apicIds());
   TRY(vm_.DisablePmu());
   if (topology_.apic_id(0) != 0) TRY(vm_.SetBootCpu(topology_.apic_id(0)));

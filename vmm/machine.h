@@ -85,10 +85,10 @@ class Machine {
 
  private:
   Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
-          std::unique_ptr<GuestMemory> memory, GuestTopology topology);
+          std::unique_ptr<GuestMemory> memory, GuestTopology topology, uint32_t pins);
 
   bool wide_apic_ids() const;
-  base::Result<void> SetUpKvm();
+  base::Result<void> SetUpKvm(uint32_t pins);
   base::Result<void> AddDevices(MachineConfig& config);
   base::Result<void> AddVirtioDevice(DeviceConfig& config, uint32_t number);
   base::Result<std::unique_ptr<virtio::VirtioDevice>> MakeVirtioDevice(DeviceConfig& config);

@@ -11,10 +11,6 @@ base::Result<void> Machine::AddDevices(MachineConfig& config) {
   TRY(mmio_.Insert(layout::kIoApic, layout::kIoApicBytes, ioapic_));
   TRY(AddPowerPorts());
   if (config.console) TRY(AddSerialPort(std::move(config.console)));
-  if (config.devices.size() > layout::kMaxVirtioDevices) {
-    return base::MakeError(base::Code::kInvalidArgument, "{} devices: must be at most {}",
-                           config.devices.size(), layout::kMaxVirtioDevices);
-  }
   uint32_t number = 0;
   for (DeviceConfig& device : config.devices) {
     TRY(AddVirtioDevice(device, number), "device {}", number);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "vmm/jail/policy.h"
+#include "vmm/kvm/table.h"
 
 namespace vmm::jail {
 namespace {
@@ -44,7 +45,8 @@ constexpr uint32_t kKvmRequests[] = {
     KVM_GET_REGS,
     KVM_GET_SREGS,
     // The guest writes an I/O APIC pin.
-    KVM_SET_GSI_ROUTING,
+    // (linux/kvm.h's own number of it is wrong in C++: vmm/kvm/table.h.)
+    static_cast<uint32_t>(kvm::kSetGsiRouting),
     KVM_IRQFD,
     KVM_SIGNAL_MSI,
 };

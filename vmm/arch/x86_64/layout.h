@@ -41,12 +41,15 @@ inline constexpr uint64_t kLocalApic = 0xfee00000;
 inline constexpr uint64_t kIdentityMap = 0xfffbc000;
 inline constexpr uint64_t kTss = 0xfffbd000;
 
-// As many as KVM reserves for a split irqchip (MAX_NR_RESERVED_IOAPIC_PINS).
-inline constexpr uint32_t kIoApicPins = 120;
+// A guest reads and writes every pin several times when it boots, so there are only as many as the
+// machine's devices need, between these: a PC's number, and what KVM reserves for a split irqchip
+// (MAX_NR_RESERVED_IOAPIC_PINS).
+inline constexpr uint32_t kMinIoApicPins = 24;
+inline constexpr uint32_t kMaxIoApicPins = 120;
 inline constexpr uint32_t kCom1Pin = 4;
 // Pins 0 to 15 have legacy meanings that some kernels still act on.
 inline constexpr uint32_t kFirstVirtioPin = 16;
-inline constexpr uint32_t kMaxVirtioDevices = kIoApicPins - kFirstVirtioPin;
+inline constexpr uint32_t kMaxVirtioDevices = kMaxIoApicPins - kFirstVirtioPin;
 
 inline constexpr uint16_t kCom1Port = 0x3f8;
 inline constexpr uint16_t kCom1Ports = 8;

@@ -6,6 +6,7 @@
 
 #include "agent-proto/proto/ttrpc.pb.h"
 #include "agent-proto/ttrpc/connection.h"
+#include "agent-proto/ttrpc/session.h"
 #include "agent-proto/ttrpc/status.h"
 #include "runtime/base/socket.h"
 
@@ -227,8 +228,8 @@ TEST_F(ServerTest, AHandlerMayDestroyTheServer) {
 
 TEST_F(ServerTest, RefusesCallsBeyondTheLimit) {
   const std::string request = RequestBytes("Hang", "");
-  for (uint32_t i = 0; i <= 16384; ++i) Call(2 * i + 1, request);
-  EXPECT_EQ(ReceiveError(2 * 16384 + 1), Code::kResourceExhausted);
+  for (uint32_t i = 0; i <= Session::kMaxCalls; ++i) Call(2 * i + 1, request);
+  EXPECT_EQ(ReceiveError(2 * Session::kMaxCalls + 1), Code::kResourceExhausted);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   // Unanswered calls of one connection; more are answered kResourceExhausted. containerd's
   // cancelled Waits stay until it disconnects, hence the size.
-  static constexpr size_t kMaxCalls = 16384;
+  static constexpr size_t kMaxCalls = 65536;
 
   static base::Result<std::shared_ptr<Session>> Create(base::EventLoop& loop,
                                                        const ServiceTable& table,

@@ -103,6 +103,7 @@ class Daemon {
     freed_ = std::move(freed);
     limit_ = loop_.After(kShutdownLimit, [this] {
       LOG_ERROR("pod {}: not down after {} s", flags_.key, kShutdownLimit.count());
+      unlink(flags_.socket.c_str());
       loop_.Stop();
     });
     pod_->Shutdown([this] { publisher_.Flush(kFlushLimit, [this] { Finish(); }); });

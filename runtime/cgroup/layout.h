@@ -32,6 +32,7 @@ class Layout {
   virtual base::Result<void> SetCpuLimit(const std::string& path, const CpuLimit& limit,
                                          std::vector<std::string>& notes) = 0;
   virtual base::Result<void> AddAnchor(const std::string& path, pid_t pid) = 0;
+  virtual std::vector<std::string> Directories(const std::string& path) const = 0;
   // Kills members only if the leaves show that the cgroup is one of ours.
   virtual base::Result<void> Remove(const std::string& path) = 0;
 };

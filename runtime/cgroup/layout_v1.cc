@@ -25,6 +25,7 @@ class LayoutV1 final : public Layout {
   base::Result<void> SetCpuLimit(const std::string& path, const CpuLimit& limit,
                                  std::vector<std::string>& notes) override;
   base::Result<void> AddAnchor(const std::string& path, pid_t pid) override;
+  std::vector<std::string> Directories(const std::string& path) const override;
   base::Result<void> Remove(const std::string& path) override;
 
  private:
@@ -167,6 +168,15 @@ base::Result<void> LayoutV1::AddAnchor(const std::string& path, pid_t pid) {
     }
   }
   return base::Ok();
+}
+
+std::vector<std::string> LayoutV1::Directories(const std::string& path) const {
+  std::vector<std::string> directories;
+  for (const std::string& root : split_) {
+    for (const char* leaf : {kVcpuLeaf, kVmmLeaf, ""}) directories.push_back(root + path + leaf);
+  }
+  for (const std::string& root : whole_) directories.push_back(root + path);
+  return directories;
 }
 
 base::Result<void> LayoutV1::Remove(const std::string& path) {

@@ -32,6 +32,9 @@ class LayoutV2 final : public Layout {
   base::Result<void> SetCpuLimit(const std::string& path, const CpuLimit& limit,
                                  std::vector<std::string>& notes) override;
   base::Result<void> AddAnchor(const std::string& path, pid_t pid) override;
+  std::vector<std::string> Directories(const std::string& path) const override {
+    return {root_ + path + kVcpuLeaf, root_ + path + kVmmLeaf, root_ + path};
+  }
   base::Result<void> Remove(const std::string& path) override;
 
  private:

@@ -92,6 +92,10 @@ base::Result<void> PodCgroup::AddAnchor(pid_t pid, const std::string& cgroups_pa
   return base::Ok();
 }
 
+std::vector<std::string> PodCgroup::Directories() const {
+  return layout_ ? layout_->Directories(path_) : std::vector<std::string>();
+}
+
 base::Result<void> PodCgroup::Remove() {
   if (!layout_) return base::Ok();
   base::Result<void> result = layout_->Remove(path_);

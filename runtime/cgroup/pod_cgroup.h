@@ -71,6 +71,9 @@ class PodCgroup {
 
   // What could not be had, one sentence each.
   const std::vector<std::string>& notes() const { return notes_; }
+  // Absolute directories that Create makes, children first: for a record from which a later process
+  // cleans up. Members of the first ones must be gone before these can be removed.
+  std::vector<std::string> Directories() const;
   // Below the root of each hierarchy, e.g. "/default/c1".
   const std::string& path() const { return path_; }
 

@@ -77,6 +77,9 @@ TEST_F(V2Test, MakesAThreadedDomainWithTwoLeaves) {
   EXPECT_THAT(Text("/a/cgroup.subtree_control"), HasSubstr("+memory"));
   EXPECT_THAT(Text("/a/pod/cgroup.subtree_control"), HasSubstr("+pids"));
   EXPECT_TRUE(cgroup->notes().empty());
+  EXPECT_THAT(
+      cgroup->Directories(),
+      ::testing::ElementsAre(root_ + "/a/pod/vcpu", root_ + "/a/pod/vmm", root_ + "/a/pod"));
 }
 
 TEST_F(V2Test, PlacesProcessThreadsAndAnchors) {

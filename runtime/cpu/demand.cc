@@ -1,0 +1,71 @@
+#include "runtime/cpu/demand.h"
+
+#include <algorithm>
+
+namespace cpu {
+namespace {
+
+using base::Code;
+
+// Linux Documentation/scheduler/sched-bwc.rst, "Management".
+constexpr uint64_t kDefaultPeriodUs = 100'000;
+constexpr uint64_t kMaxPeriodUs = 1'000'000;
+
+}  // namespace
+
+base::Result<std::optional<MicroCpus>> LimitOf(const ContainerRequest& request) {
+  if (request.quota_us <= 0) return std::optional<MicroCpus>();
+  const uint64_t period = request.period_us == 0 ? kDefaultPeriodUs : request.period_us;
+  if (period > kMaxPeriodUs) {
+    return base::MakeError(Code::kInvalidArgument,
+                           "CPU period {} µs: at most 1000000 (Linux sched-bwc.rst)", period);
+  }
+  const uint64_t quota = static_cast<uint64_t>(request.quota_us);
+  const uint64_t whole = quota / period;
+  if (whole >= kMaxLimitCpus) return std::optional<MicroCpus>(kMaxLimitCpus * kOneCpu);
+  return std::optional<MicroCpus>(whole * kOneCpu + quota % period * kOneCpu / period);
+}
+
+base::Result<CpuSet> PresentList(const std::string& text, const CpuSet& present, const char* field,
+                                 const char* what) {
+  const CpuSet set = TRY(CpuSet::Parse(text), "linux.resources.cpu.{}", field);
+  const CpuSet absent = set.Without(present);
+  if (absent.empty()) return set;
+  return base::MakeError(
+      Code::kInvalidArgument, "linux.resources.cpu.{} \"{}\": {} {} {} not online (online: {})",
+      field, text, what, absent.ToString(), absent.size() == 1 ? "is" : "are", present.ToString());
+}
+
+base::Result<Demand> DemandOf(const ContainerRequest& container, bool cri, const CpuSet& online,
+                              const CpuSet& allowed) {
+  Demand demand;
+  demand.limit = TRY(LimitOf(container));
+  demand.shares = container.shares;
+  demand.set = allowed;
+  if (!container.cpus.empty()) {
+    demand.set = TRY(PresentList(container.cpus, online, "cpus", "CPU"));
+    if (demand.set.empty()) {
+      return base::MakeError(Code::kInvalidArgument, "linux.resources.cpu.cpus \"{}\": no CPU",
+                             container.cpus);
+    }
+    demand.has_cpus = true;
+  }
+  const uint64_t size = demand.set.size();
+  if (demand.has_cpus) {
+    demand.own =
+        !cri || demand.shares / 1024 >= size || (demand.limit && *demand.limit >= size * kOneCpu);
+  }
+  demand.pinned = demand.own && (!demand.limit || CeilCpus(*demand.limit) >= size);
+  return demand;
+}
+
+uint64_t SharedCount(bool cri, bool has_cpus, std::optional<MicroCpus> limit, uint64_t shares,
+                     uint32_t default_vcpus) {
+  if (limit) return CeilCpus(*limit);
+  const uint64_t by_shares = CpusOfShares(shares);
+  if (!cri) return default_vcpus;
+  if (has_cpus) return std::max<uint64_t>(default_vcpus, by_shares);
+  return shares > 1024 ? by_shares : default_vcpus;
+}
+
+}  // namespace cpu

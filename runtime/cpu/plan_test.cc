@@ -1,0 +1,233 @@
+// Every worked case of the README ("Worked cases") that needs no second pod.
+#include "runtime/cpu/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "runtime/cpu/testing_host.h"
+
+namespace cpu {
+namespace {
+
+using ::testing::HasSubstr;
+
+CpuRequest Ctr(ContainerRequest container) {
+  if (container.shares == 0) container.shares = 1024;  // as every ctr sends
+  return {.containers = {std::move(container)}};
+}
+CpuRequest Cri(std::vector<ContainerRequest> containers) {
+  return {.cri = true, .containers = std::move(containers)};
+}
+
+// "package/die/core/thread@host_cpu" of each vCPU.
+std::string Places(const CpuPlan& plan) {
+  std::string text;
+  for (const VcpuPlan& vcpu : plan.vcpus) {
+    text += fmt::format("{}{}/{}/{}/{}", text.empty() ? "" : " ", vcpu.package, vcpu.die, vcpu.core,
+                        vcpu.thread);
+    if (vcpu.host_cpu) text += fmt::format("@{}", *vcpu.host_cpu);
+  }
+  return text;
+}
+
+struct Case {
+  const char* name;
+  CpuRequest request;
+  const char* mode;
+  const char* places;
+  const char* cpu_max;     // "" none
+  const char* restricted;  // CpuPlan::cpus
+};
+
+class WorkedCase : public ::testing::TestWithParam<Case> {};
+
+TEST_P(WorkedCase, GivesTheMachineOfTheTable) {
+  const auto plan = Plan(TwoPackages(), GetParam().request, Policy{});
+  ASSERT_TRUE(plan) << plan.error().Message();
+  EXPECT_STREQ(ModeName(plan->mode), GetParam().mode);
+  EXPECT_EQ(Places(*plan), GetParam().places);
+  EXPECT_EQ(
+      plan->cpu_max ? fmt::format("{} {}", plan->cpu_max->quota_us, plan->cpu_max->period_us) : "",
+      GetParam().cpu_max);
+  EXPECT_EQ(plan->cpus.ToString(), GetParam().restricted);
+}
+
+const Case kCases[] = {
+    {"Quota", Ctr({.quota_us = 250000, .period_us = 100000}), "floating", "0/0/0/0 0/0/1/0 0/0/2/0",
+     "250000 100000", ""},
+    {"TwoCores", Ctr({.cpus = "2-3"}), "pinned", "0/0/0/0@2 0/0/1/0@3", "", "2-3"},
+    {"Siblings", Ctr({.cpus = "2,10"}), "pinned", "0/0/0/0@2 0/0/0/1@10", "", "2,10"},
+    {"UnevenCores", Ctr({.cpus = "2,3,10"}), "pinned", "0/0/0/0@2 0/0/0/1@10 0/0/1/0@3", "",
+     "2-3,10"},
+    {"TwoPackages", Ctr({.cpus = "2,6"}), "pinned", "0/0/0/0@2 1/0/0/0@6", "", "2,6"},
+    {"GuaranteedWithQuota",
+     Cri({{.shares = 4096, .quota_us = 400000, .period_us = 100000, .cpus = "0-3"}}), "pinned",
+     "0/0/0/0@0 0/0/1/0@1 0/0/2/0@2 0/0/3/0@3", "400000 100000", "0-3"},
+    {"GuaranteedWithoutQuota", Cri({{.shares = 4096, .quota_us = -1, .cpus = "0-3"}}), "pinned",
+     "0/0/0/0@0 0/0/1/0@1 0/0/2/0@2 0/0/3/0@3", "", "0-3"},
+    {"BestEffortInSharedPool", Cri({{.shares = 2, .cpus = "0-15"}}), "confined", "0/0/0/0", "",
+     "0-15"},
+    {"SharedPoolOfOne", Cri({{.shares = 2, .cpus = "5"}}), "confined", "0/0/0/0", "", "5"},
+    {"Mixed",
+     Cri({{.shares = 2048, .quota_us = 200000, .period_us = 100000, .cpus = "2-3"},
+          {.shares = 512, .quota_us = 50000, .period_us = 100000, .cpus = "0-1,4-15"}}),
+     "mixed", "0/0/0/0@2 0/0/1/0@3 0/0/2/0", "250000 100000", "0-15"},
+    {"QuotaBelowSet", Ctr({.quota_us = 200000, .cpus = "0-3"}), "confined", "0/0/0/0 0/0/1/0",
+     "200000 100000", "0-3"},
+    {"SharesAlone", Cri({{.shares = 3072}}), "floating", "0/0/0/0 0/0/1/0 0/0/2/0", "", ""},
+    {"TenthOfACpu", Ctr({.quota_us = 10000, .period_us = 100000}), "floating", "0/0/0/0",
+     "10000 100000", ""},
+    {"Nothing", CpuRequest{.containers = {{}}}, "floating", "0/0/0/0", "", ""},
+};
+INSTANTIATE_TEST_SUITE_P(Table, WorkedCase, ::testing::ValuesIn(kCases),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+CpuPlan Planned(const CpuRequest& request, const Policy& policy = {}) {
+  auto plan = Plan(TwoPackages(), request, policy);
+  EXPECT_TRUE(plan) << plan.error().Message();
+  return plan ? std::move(*plan) : CpuPlan();
+}
+
+std::string Refused(const CpuRequest& request, base::Code code, const Policy& policy = {}) {
+  const auto plan = Plan(TwoPackages(), request, policy);
+  if (plan) return "planned";
+  EXPECT_EQ(plan.error().code(), code);
+  return plan.error().Message();
+}
+
+bool HasNote(const CpuPlan& plan, const std::string& code) {
+  for (const Note& note : plan.notes) {
+    if (note.code == code) return true;
+  }
+  return false;
+}
+
+TEST(PlanTest, AnAbsentCpuIsNamed) {
+  EXPECT_THAT(Refused(Ctr({.cpus = "99"}), base::Code::kInvalidArgument),
+              HasSubstr("CPU 99 is not online (online: 0-15)"));
+  EXPECT_THAT(Refused(Ctr({.cpus = "3-1"}), base::Code::kInvalidArgument), HasSubstr("3-1"));
+  EXPECT_THAT(Refused(Ctr({.cpus = "0", .mems = "2"}), base::Code::kInvalidArgument),
+              HasSubstr("memory node 2 is not online (online: 0-1)"));
+}
+
+TEST(PlanTest, RequiredPinsThatCannotBeHadSayWhy) {
+  const Policy required{.pinning = Pinning::kRequired};
+  EXPECT_THAT(
+      Refused(Ctr({.quota_us = 200000, .cpus = "0-3"}), base::Code::kFailedPrecondition, required),
+      HasSubstr("4 CPUs asked, limit allows 2"));
+  EXPECT_THAT(Refused(Ctr({}), base::Code::kFailedPrecondition, required),
+              HasSubstr("no CPUs were given"));
+  EXPECT_THAT(
+      Refused(Cri({{.shares = 2, .cpus = "0-3"}}), base::Code::kFailedPrecondition, required),
+      HasSubstr("not the container's own"));
+  CpuRequest taken = Ctr({.cpus = "2-3"});
+  taken.pinned_elsewhere = CpuSet{3};
+  EXPECT_THAT(Refused(taken, base::Code::kFailedPrecondition, required),
+              HasSubstr("CPUs 3 are pinned by another pod"));
+  EXPECT_EQ(Planned(Ctr({.cpus = "2-3"}), required).mode, Mode::kPinned);
+}
+
+TEST(PlanTest, OverlapIsANoteUnlessRequired) {
+  CpuRequest request = Ctr({.cpus = "2-3"});
+  request.pinned_elsewhere = CpuSet{3};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.mode, Mode::kPinned);
+  EXPECT_TRUE(HasNote(plan, "pins_overlap"));
+}
+
+TEST(PlanTest, PinningOffConfines) {
+  const CpuPlan plan = Planned(Ctr({.cpus = "2-3"}), {.pinning = Pinning::kOff});
+  EXPECT_EQ(plan.mode, Mode::kConfined);
+  EXPECT_EQ(plan.vcpus.size(), 2u);
+  EXPECT_EQ(plan.vcpus[0].affinity, (CpuSet{2, 3}));
+  EXPECT_TRUE(HasNote(plan, "pinning_off"));
+}
+
+TEST(PlanTest, MaxVcpusClampsAndSaysSo) {
+  const CpuPlan plan = Planned(Ctr({.cpus = "0-7"}), {.max_vcpus = 4});
+  EXPECT_EQ(plan.mode, Mode::kConfined);
+  EXPECT_EQ(plan.vcpus.size(), 4u);
+  EXPECT_TRUE(HasNote(plan, "vcpus_clamped"));
+  EXPECT_TRUE(HasNote(plan, "not_pinned"));
+  EXPECT_EQ(Planned(Ctr({.quota_us = 100000000})).vcpus.size(), 16u);
+}
+
+TEST(PlanTest, LimitsAreExact) {
+  // 1.0, one microsecond more, and what doubles get wrong.
+  EXPECT_EQ(Planned(Ctr({.quota_us = 300000, .period_us = 300000})).vcpus.size(), 1u);
+  EXPECT_EQ(Planned(Ctr({.quota_us = 300001, .period_us = 300000})).vcpus.size(), 2u);
+  EXPECT_EQ(Planned(Ctr({.quota_us = 1000001, .period_us = 1000000})).vcpus.size(), 2u);
+  const CpuPlan sum = Planned(Cri({{.quota_us = 10000, .period_us = 100000}, {.quota_us = 20000}}));
+  EXPECT_EQ(sum.cpu_max, (CpuMax{30000, 100000, 0}));
+  // Three thirds are one CPU, not two.
+  const ContainerRequest third{.quota_us = 100000, .period_us = 300000};
+  EXPECT_EQ(Planned(Cri({third, third, third})).vcpus.size(), 1u);
+  EXPECT_EQ(Planned(Ctr({.quota_us = INT64_MAX, .period_us = 1000})).vcpus.size(), 16u);
+  EXPECT_EQ(Planned(Cri({{.shares = UINT64_MAX}, {.shares = UINT64_MAX}})).vcpus.size(), 16u);
+  EXPECT_THAT(Refused(Ctr({.quota_us = 1, .period_us = 1000001}), base::Code::kInvalidArgument),
+              HasSubstr("period 1000001"));
+}
+
+TEST(PlanTest, ThePodsLimitCapsTheTotal) {
+  CpuRequest request = Cri({{.quota_us = 400000}});
+  request.pod = ContainerRequest{.quota_us = 150000, .period_us = 100000};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.vcpus.size(), 2u);
+  EXPECT_EQ(plan.cpu_max, (CpuMax{150000, 100000, 0}));
+
+  CpuRequest only_pod{.cri = true, .pod = ContainerRequest{.quota_us = 300000}};
+  EXPECT_EQ(Planned(only_pod).vcpus.size(), 3u);
+
+  CpuRequest two = Cri({{.shares = 2048, .cpus = "2-3"}, {.shares = 4096, .cpus = "4-7"}});
+  two.pod = ContainerRequest{.quota_us = 300000};
+  const CpuPlan capped = Planned(two);
+  EXPECT_EQ(capped.mode, Mode::kConfined);
+  EXPECT_LE(capped.vcpus.size(), 3u);
+}
+
+TEST(PlanTest, HiddenSmtShowsCores) {
+  const CpuPlan plan = Planned(Ctr({.cpus = "2,10"}), {.smt = Smt::kHide});
+  EXPECT_EQ(Places(plan), "0/0/0/0@2 0/0/1/0@10");
+  EXPECT_EQ(plan.vcpus[0].l2, plan.vcpus[1].l2);
+}
+
+TEST(PlanTest, CachesAndNodesFollowTheHost) {
+  const CpuPlan plan = Planned(Ctr({.cpus = "2,6"}));
+  EXPECT_EQ(plan.nodes, (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(plan.mems, (CpuSet{0, 1}));
+  EXPECT_EQ(plan.vcpus[1].node, 1u);
+  EXPECT_NE(plan.vcpus[0].l3, plan.vcpus[1].l3);
+  const CpuPlan second = Planned(Ctr({.cpus = "6"}));
+  EXPECT_EQ(second.nodes, std::vector<uint32_t>{1});
+  EXPECT_EQ(second.mems, CpuSet{1});
+  EXPECT_EQ(second.vcpus[0].package, 0u);
+  EXPECT_EQ(Planned(Ctr({.cpus = "6", .mems = "0"})).mems, CpuSet{0});
+}
+
+TEST(PlanTest, HousekeepingStaysOffThePins) {
+  EXPECT_EQ(Planned(Ctr({.cpus = "2-3"})).housekeeping.ToString(), "0-1,4-15");
+  CpuRequest request = Ctr({.cpus = "2-3"});
+  request.shim_mask = CpuSet{0, 1, 2};
+  request.pinned_elsewhere = CpuSet{0};
+  EXPECT_EQ(Planned(request).housekeeping, CpuSet{1});
+  EXPECT_EQ(Planned(request, {.housekeeping = CpuSet{15}}).housekeeping, CpuSet{15});
+  const CpuPlan none_left = Planned(Ctr({.cpus = "0-15"}));
+  EXPECT_EQ(none_left.housekeeping.ToString(), "0-15");
+  EXPECT_TRUE(HasNote(none_left, "housekeeping_shared"));
+}
+
+TEST(PlanTest, WithoutCpusTheCgroupBoundsTheCount) {
+  CpuRequest request = Ctr({.quota_us = 800000});
+  request.allowed = CpuSet{0, 1, 2};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.mode, Mode::kFloating);
+  EXPECT_EQ(plan.vcpus.size(), 3u);
+  EXPECT_TRUE(plan.vcpus[0].affinity.empty());
+  request.allowed = CpuSet{99};
+  EXPECT_THAT(Refused(request, base::Code::kFailedPrecondition), HasSubstr("99"));
+}
+
+}  // namespace
+}  // namespace cpu

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,8 +44,12 @@ struct Container::ChildEnds {
   base::UniqueFd fd[3];
 };
 
-Container::Container(const Environment& environment, ContainerOptions options, Cgroup cgroup)
-    : environment_(environment), options_(std::move(options)), cgroup_(std::move(cgroup)) {}
+Container::Container(const Environment& environment, ContainerOptions options, std::string rootfs,
+                     Cgroup cgroup)
+    : environment_(environment),
+      options_(std::move(options)),
+      rootfs_(std::move(rootfs)),
+      cgroup_(std::move(cgroup)) {}
 
 Container::~Container() = default;
 
@@ -55,7 +60,7 @@ base::Result<std::unique_ptr<Container>> Container::Create(const Environment& en
   TRY(CheckSpec(spec));
   Cgroup cgroup = TRY(Cgroup::Create(environment.cgroup_parent, options.id));
   std::unique_ptr<Container> container(
-      new Container(environment, std::move(options), std::move(cgroup)));
+      new Container(environment, std::move(options), spec.root->path, std::move(cgroup)));
   const auto launch = [&]() -> base::Result<void> {
     TRY(container->cgroup_.Apply(spec.linux_config.resources), "linux.resources");
     ChildEnds ends;
@@ -277,6 +282,10 @@ void Container::Delete(DoneCallback done) {
   RemoveCgroup(kRemovalAttempts);
 }
 
+// A mount of the host's below the share is mounted here by itself when it is first entered
+// (virtio-fs "announce_submounts"), and would keep the host's file system busy. EINVAL: none was.
+void Container::LetGoOfRootfs() { umount2(rootfs_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW); }
+
 void Container::RemoveCgroup(int attempts_left) {
   base::Result<void> removed = cgroup_.Kill();
   if (removed) removed = cgroup_.Remove();
@@ -287,6 +296,7 @@ void Container::RemoveCgroup(int attempts_left) {
         kRemovalInterval, [this, attempts_left] { RemoveCgroup(attempts_left - 1); });
     return;
   }
+  LetGoOfRootfs();
   if (const DoneCallback done = std::exchange(on_created_, nullptr)) {
     return done(std::move(*creation_error_));
   }

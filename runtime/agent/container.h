@@ -77,7 +77,8 @@ class Container {
  private:
   enum class State { kCreating, kCreated, kRunning, kStopped };
 
-  Container(const Environment& environment, ContainerOptions options, Cgroup cgroup);
+  Container(const Environment& environment, ContainerOptions options, std::string rootfs,
+            Cgroup cgroup);
   struct ChildEnds;
   base::Result<void> OpenStreams(bool terminal, ChildEnds& ends);
   base::Result<void> Launch(const oci::Spec& spec, const ChildEnds& ends);
@@ -89,9 +90,11 @@ class Container {
   void FailCreation(base::Error error);
   void KillInit();
   void RemoveCgroup(int attempts_left);
+  void LetGoOfRootfs();
 
   const Environment& environment_;
   const ContainerOptions options_;
+  const std::string rootfs_;
   Cgroup cgroup_;
   State state_ = State::kCreating;
   bool own_pid_namespace_ = false;

@@ -19,6 +19,7 @@
 #include "runtime/agent/init_channel.h"
 #include "runtime/agent/loopback.h"
 #include "runtime/agent/process_identity.h"
+#include "runtime/agent/rooted_path.h"
 #include "runtime/agent/rootfs.h"
 #include "runtime/agent/terminal.h"
 #include "runtime/base/file.h"
@@ -126,6 +127,10 @@ base::Result<void> SetUpSystem(const InitPlan& plan) {
   const MountContext context{root, plan.cgroup_directory, plan.namespaces.new_cgroup};
   TRY(ApplyMounts(context, plan.spec.mounts));
   if (!BringsOwnDev(plan.spec)) TRY(CreateDevices(root, plan.spec.linux_config.devices));
+  if (plan.spec.process->terminal) {
+    // While /dev can still be written to; OpenTerminal covers it.
+    TRY(OpenOrCreate(root, "/dev/console", PathKind::kFile));
+  }
   TRY(SetKernelParameters(plan));
   TRY(FinishMounts(context, plan.spec.mounts));
   TRY(HidePaths(root, plan.spec.linux_config));

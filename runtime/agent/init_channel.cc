@@ -34,9 +34,12 @@ base::Result<void> AwaitOrder(base::BorrowedFd channel, InitOrder order) {
 }
 
 base::Result<void> SendReady(base::BorrowedFd channel, base::BorrowedFd terminal) {
-  const std::byte kind{static_cast<unsigned char>(kReady)};
-  if (!terminal.valid()) return base::SendMessage(channel, {&kind, 1});
-  return base::SendMessage(channel, {&kind, 1}, {&terminal, 1});
+  if (terminal.valid()) {
+    const std::byte kind{static_cast<unsigned char>(kReady)};
+    return base::SendMessage(channel, {&kind, 1}, {&terminal, 1});
+  }
+  if (write(channel.get(), &kReady, 1) != 1) return base::ErrnoError("report to the agent");
+  return base::Ok();
 }
 
 void SendFailure(base::BorrowedFd channel, const base::Error& error) {

@@ -26,6 +26,7 @@ struct InitReport {
   std::optional<base::Error> error;
 };
 
+// Without a terminal by write(2) alone.
 base::Result<void> SendReady(base::BorrowedFd channel, base::BorrowedFd terminal);
 // Cut at 4 KiB; never fails, there is nobody left to tell. Uses write(2) alone.
 void SendFailure(base::BorrowedFd channel, const base::Error& error);

@@ -126,7 +126,7 @@ TEST(IdentityTest, HomeOfAUserThatPasswdMayNotKnow) {
   EXPECT_EQ(HomeDirectory(9, passwd), "/");
 }
 
-TEST(AgentServiceTest, ContainerIdsAreFileNames) {
+TEST(ContainerIdTest, AreFileNames) {
   EXPECT_TRUE(CheckContainerId("a.b_C-9"));
   for (const std::string bad : {"", ".", "..", "-a", "a/b", "a b", "\x01"}) {
     EXPECT_FALSE(CheckContainerId(bad)) << bad;

@@ -30,6 +30,10 @@ constexpr uint64_t kPresentWritable = 0x3;
 constexpr uint64_t kLargePage = 0x80;
 constexpr uint64_t kMappedGiB = 4;
 
+// mov al,0xfe; out 0x64,al; hlt: the keyboard controller's reset, for a guest that restarts by
+// jumping to the BIOS, as Linux does when nothing else has worked.
+constexpr uint8_t kBiosStub[] = {0xb0, 0xfe, 0xe6, 0x64, 0xf4};
+
 // The first 4 GiB, each address as itself (boot.rst, "64-bit Boot Protocol").
 base::Result<void> WritePageTables(const GuestMemory& memory) {
   TRY(memory.Store<uint64_t>({layout::kPml4}, layout::kPdpt | kPresentWritable));
@@ -110,6 +114,7 @@ base::Result<void> WriteBootData(const GuestMemory& memory, const LoadedKernel& 
     return base::MakeError(base::Code::kInvalidArgument, "kernel command line of {} bytes",
                            command_line.size());
   }
+  TRY(memory.Write({layout::kBiosEntry}, std::as_bytes(std::span(kBiosStub))));
   // With its NUL.
   TRY(memory.Write({layout::kCommandLine},
                    std::as_bytes(std::span(command_line.c_str(), command_line.size() + 1))));

@@ -14,6 +14,9 @@ struct Word {
 constexpr Word kDefaultWords[] = {
     {"pci=off", "there is no PCI: skips the probing of configuration ports"},
     {"panic=-1", "a guest that panics has nobody to show it to: reset at once, which ends us"},
+    {"reboot=a",
+     "by the ACPI reset register: on hardware-reduced ACPI Linux would else try EFI, which is "
+     "not there, and then the BIOS"},
     {"quiet", "each printed line costs time even without a console"},
     {"cryptomgr.notests", "the kernel's crypto self-tests are the distributor's to run"},
     {"random.trust_cpu=on", "RDRAND seeds the pool, so that nothing waits for entropy"},

@@ -31,7 +31,9 @@ inline constexpr uint64_t kHighRamStart = 0x100000;
 // ACPI 6.5, 5.2.5.1: the RSDP may be found by a scan from here, should the boot data not name it.
 inline constexpr uint64_t kRsdp = 0xe0000;
 inline constexpr uint64_t kAcpiTables = 0xe0040;
-inline constexpr uint64_t kAcpiEnd = 0x100000;
+inline constexpr uint64_t kAcpiEnd = 0xffff0;
+// Where a PC's BIOS starts: a guest that jumps there wants to be reset.
+inline constexpr uint64_t kBiosEntry = 0xffff0;
 
 inline constexpr uint64_t kVirtioMmio = 0xd0000000;
 inline constexpr uint64_t kVirtioMmioBytes = 0x1000;

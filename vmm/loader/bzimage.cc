@@ -62,12 +62,11 @@ base::Result<LoadedKernel> LoadBzImage(std::span<const std::byte> image,
   }
   // It unpacks itself within init_size; nothing of that window may be anyone else's.
   const uint64_t window = std::max<uint64_t>(length, header.init_size);
-  const std::span<std::byte> target =
-      TRY(memory.Slice(GuestAddress{kernel.start}, window),
-          "bzImage: needs {} bytes of RAM from {:#x} on to unpack itself", window, kernel.start);
+  TRY(memory.Slice(GuestAddress{kernel.start}, window),
+      "bzImage: needs {} bytes of RAM from {:#x} on to unpack itself", window, kernel.start);
   const std::span<const std::byte> code =
       image.subspan(offset, std::min<uint64_t>(length, image.size() - offset));
-  std::memcpy(target.data(), code.data(), code.size());
+  TRY(memory.Fill(GuestAddress{kernel.start}, code));
   kernel.end = kernel.start + window;
   kernel.entry_kind = KernelEntry::kLinux64;
   kernel.entry = kernel.start + kEntry64Offset;

@@ -60,12 +60,10 @@ base::Result<void> LoadSegment(std::span<const std::byte> image, const Elf64_Phd
     return base::MakeError(base::Code::kInvalidArgument,
                            "ELF kernel: a segment at {:#x}, below 1 MiB", segment.p_paddr);
   }
-  const std::span<std::byte> target =
-      TRY(memory.Slice(GuestAddress{segment.p_paddr}, segment.p_memsz), "ELF kernel segment");
+  TRY(memory.Slice(GuestAddress{segment.p_paddr}, segment.p_memsz), "ELF kernel segment");
   const std::span<const std::byte> source = TRY(Part(image, segment.p_offset, segment.p_filesz));
   // The rest, .bss, is zero already: the memory is new.
-  if (!source.empty()) std::memcpy(target.data(), source.data(), source.size());
-  return base::Ok();
+  return memory.Fill(GuestAddress{segment.p_paddr}, source);
 }
 
 // ELF-64 Object File Format, "Note Section": name and descriptor are padded to 4 bytes.

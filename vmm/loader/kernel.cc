@@ -31,11 +31,10 @@ base::Result<LoadedKernel> LoadKernelFile(base::BorrowedFd file, const GuestMemo
                            "kernel: must be a regular file of 1 byte to 1 GiB, has {} bytes",
                            status.st_size);
   }
-  // Populated in one go: a fault per page would cost more than the copy. Unmapped on return.
-  const base::MappedRegion image =
-      TRY(base::MappedRegion::Map(file, static_cast<size_t>(status.st_size), PROT_READ,
-                                  MAP_PRIVATE | MAP_POPULATE),
-          "map the kernel");
+  // Not populated: the kernel reads it once, for GuestMemory::Fill. Unmapped on return.
+  const base::MappedRegion image = TRY(
+      base::MappedRegion::Map(file, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE),
+      "map the kernel");
   return LoadKernel(image.bytes(), memory);
 }
 

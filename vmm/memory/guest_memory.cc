@@ -1,6 +1,7 @@
 #include "vmm/memory/guest_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -63,6 +64,21 @@ base::Result<void> GuestMemory::Read(GuestAddress address, std::span<std::byte> 
 base::Result<void> GuestMemory::Write(GuestAddress address, std::span<const std::byte> from) const {
   const std::span<std::byte> bytes = TRY(Slice(address, from.size()));
   if (!from.empty()) std::memcpy(bytes.data(), from.data(), from.size());
+  return base::Ok();
+}
+
+base::Result<void> GuestMemory::Fill(GuestAddress address, std::span<const std::byte> from) const {
+  const std::span<std::byte> target = TRY(Slice(address, from.size()));
+  // The regions follow each other in the mapping as in the memfd.
+  const off_t offset = target.data() - mapping_.data();
+  size_t done = 0;
+  while (done < from.size()) {
+    const ssize_t count = pwrite(fd_.get(), from.data() + done, from.size() - done,
+                                 offset + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return base::ErrnoError("write guest memory at {:#x}", address.value + done);
+    done += static_cast<size_t>(count);
+  }
   return base::Ok();
 }
 

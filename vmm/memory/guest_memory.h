@@ -55,6 +55,10 @@ class GuestMemory {
   base::Result<void> Read(GuestAddress address, std::span<std::byte> out) const;
   base::Result<void> Write(GuestAddress address, std::span<const std::byte> bytes) const;
 
+  // Write for megabytes of a new guest (its kernel): the kernel copies them into the memfd, which
+  // spares a fault and the zeroing of each page. `bytes` may be a file's mapping.
+  base::Result<void> Fill(GuestAddress address, std::span<const std::byte> bytes) const;
+
   // One copy of a T. Unaligned is fine; no atomicity is promised.
   template <class T>
   base::Result<T> Load(GuestAddress address) const {

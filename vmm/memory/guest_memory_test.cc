@@ -57,6 +57,17 @@ TEST(GuestMemory, ReadGivesWhatWriteTook) {
   EXPECT_FALSE((*memory)->Write({kMiB - 2}, in));
 }
 
+TEST(GuestMemory, FillReachesBothRegions) {
+  auto memory = GuestMemory::Create(GuestMemory::kHoleStart + 8 * kMiB);
+  ASSERT_TRUE(memory);
+  const std::array<std::byte, 2> in = {std::byte{1}, std::byte{2}};
+  ASSERT_TRUE((*memory)->Fill({GuestMemory::kHoleStart - 2}, in));
+  ASSERT_TRUE((*memory)->Fill({GuestMemory::kHoleEnd + 4095}, in));
+  EXPECT_EQ(*(*memory)->Load<uint16_t>({GuestMemory::kHoleStart - 2}), 0x0201);
+  EXPECT_EQ(*(*memory)->Load<uint16_t>({GuestMemory::kHoleEnd + 4095}), 0x0201);
+  EXPECT_FALSE((*memory)->Fill({GuestMemory::kHoleStart - 1}, in));
+}
+
 TEST(GuestMemory, RefusesOddSizes) {
   EXPECT_FALSE(GuestMemory::Create(0));
   EXPECT_FALSE(GuestMemory::Create(4097));

@@ -67,7 +67,7 @@ struct Event {
   };
   Kind kind = Kind::kExit;
   std::string container_id;
-  std::string exec_id;            // kExit; empty: the container's init
+  std::string exec_id;           // kExit; empty: the container's init
   std::optional<ExitInfo> exit;  // kExit
 };
 

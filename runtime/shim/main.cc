@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "runtime/base/file.h"
+#include "runtime/pod/anchor.h"
 #include "runtime/shim/bootstrap.h"
 #include "runtime/shim/daemon.h"
 #include "runtime/shim/flags.h"
@@ -38,6 +39,8 @@ base::Result<std::string> Run(const shim::Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Before everything else: there is one of these per container, for as long as it lives.
+  if (argc == 2 && std::string_view(argv[1]) == anchor::kVerb) return anchor::Main();
   // protobuf writes to stderr about bytes it does not like, and containerd reads the stderr of
   // `start` as part of the address.
   google::protobuf::SetLogHandler(nullptr);

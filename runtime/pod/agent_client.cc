@@ -1,0 +1,153 @@
+#include "runtime/pod/agent_client.h"
+
+#include <ctime>
+#include <utility>
+
+#include "agent-proto/proto/agent.pb.h"
+#include "agent-proto/ttrpc/client.h"
+#include "runtime/base/log.h"
+
+namespace pod {
+namespace {
+
+using base::Code;
+using base::MakeError;
+namespace v1 = pinion::agent::v1;
+
+constexpr const char* kService = "pinion.agent.v1.Agent";
+constexpr size_t kMaxTextCharacters = 256;
+constexpr int kMaxCpus = 4096;
+
+// What the guest says in an error is shown to users: printable, and not endless.
+base::Error Cleaned(const base::Error& error) {
+  return base::Error(error.code(), base::Escaped(error.Message(), 2048));
+}
+
+v1::ProcessRequest ProcessOf(const std::string& container_id, const std::string& exec_id) {
+  v1::ProcessRequest request;
+  request.set_container_id(container_id);
+  request.set_exec_id(exec_id);
+  return request;
+}
+
+int64_t HostTimeNs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// A call whose answer holds nothing.
+template <class Request>
+void CallForNothing(ttrpc::Client& client, const char* method, const Request& request,
+                    const ttrpc::CallOptions& options, AgentClient::Callback<void> done) {
+  client.Call<v1::Empty>(kService, method, request, options,
+                         [done = std::move(done)](base::Result<v1::Empty> answer) {
+                           if (!answer) return done(Cleaned(answer.error()));
+                           done(base::Ok());
+                         });
+}
+
+}  // namespace
+
+AgentClient::AgentClient(std::chrono::nanoseconds call_timeout) : call_timeout_(call_timeout) {}
+AgentClient::~AgentClient() = default;
+
+void AgentClient::Close() {
+  client_.reset();
+  for (const auto& [id, fail] : std::exchange(pending_, {})) fail();
+}
+
+template <class T>
+AgentClient::Callback<T> AgentClient::Track(Callback<T> done) {
+  const uint64_t id = next_id_++;
+  pending_[id] = [done] { done(MakeError(Code::kUnavailable, "the machine has ended")); };
+  // `this` outlives the client, which drops its callbacks when it goes.
+  return [this, id, done = std::move(done)](base::Result<T> result) {
+    pending_.erase(id);
+    done(std::move(result));
+  };
+}
+
+base::Result<std::unique_ptr<AgentClient>> AgentClient::Create(
+    base::EventLoop& loop, base::UniqueFd connection, std::chrono::nanoseconds call_timeout,
+    std::function<void()> on_closed) {
+  std::unique_ptr<AgentClient> agent(new AgentClient(call_timeout));
+  agent->client_ = TRY(ttrpc::Client::Create(loop, std::move(connection), std::move(on_closed)));
+  return agent;
+}
+
+// Machine makes no calls after Close.
+void AgentClient::Hello(Callback<GuestInfo> done) {
+  v1::HelloRequest request;
+  request.set_host_time_ns(HostTimeNs());
+  client_->Call<v1::HelloResponse>(
+      kService, "Hello", request, {.timeout = call_timeout_},
+      [done = Track(std::move(done))](base::Result<v1::HelloResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        if (answer->online_cpus_size() > kMaxCpus) {
+          return done(MakeError(Code::kInternal, "Hello: the guest claims {} CPUs",
+                                answer->online_cpus_size()));
+        }
+        done(GuestInfo{base::Escaped(answer->agent_version(), kMaxTextCharacters),
+                       base::Escaped(answer->kernel_release(), kMaxTextCharacters),
+                       {answer->online_cpus().begin(), answer->online_cpus().end()}});
+      });
+}
+
+void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void> done) {
+  v1::CreateContainerRequest message;
+  message.set_container_id(request.container_id);
+  message.set_spec_json(request.spec_json);
+  message.set_open_stdin(request.open_stdin);
+  message.set_open_stdout(request.open_stdout);
+  message.set_open_stderr(request.open_stderr);
+  client_->Call<v1::CreateContainerResponse>(
+      kService, "CreateContainer", message, {.timeout = call_timeout_},
+      [done = Track(std::move(done))](base::Result<v1::CreateContainerResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        done(base::Ok());
+      });
+}
+
+void AgentClient::Start(const std::string& container_id, const std::string& exec_id,
+                        Callback<void> done) {
+  CallForNothing(*client_, "StartProcess", ProcessOf(container_id, exec_id),
+                 {.timeout = call_timeout_}, Track(std::move(done)));
+}
+
+void AgentClient::Wait(const std::string& container_id, const std::string& exec_id,
+                       Callback<uint32_t> done) {
+  client_->Call<v1::WaitProcessResponse>(
+      kService, "WaitProcess", ProcessOf(container_id, exec_id), {},
+      [done = Track(std::move(done))](base::Result<v1::WaitProcessResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        if (answer->exit_status() > 255) {
+          return done(MakeError(Code::kInternal, "WaitProcess: exit status {}, at most 255",
+                                answer->exit_status()));
+        }
+        done(answer->exit_status());
+      });
+}
+
+void AgentClient::Signal(const std::string& container_id, const std::string& exec_id,
+                         uint32_t signal, bool all, Callback<void> done) {
+  v1::SignalProcessRequest request;
+  request.set_container_id(container_id);
+  request.set_exec_id(exec_id);
+  request.set_signal(signal);
+  request.set_all(all);
+  CallForNothing(*client_, "SignalProcess", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
+void AgentClient::Delete(const std::string& container_id, const std::string& exec_id,
+                         Callback<void> done) {
+  CallForNothing(*client_, "DeleteProcess", ProcessOf(container_id, exec_id),
+                 {.timeout = call_timeout_}, Track(std::move(done)));
+}
+
+void AgentClient::Shutdown(std::chrono::nanoseconds timeout, Callback<void> done) {
+  CallForNothing(*client_, "Shutdown", v1::Empty(), {.timeout = timeout}, Track(std::move(done)));
+}
+
+}  // namespace pod

@@ -1,0 +1,36 @@
+// config.json as the guest is to see it: paths of the host become paths below the share.
+//
+// Thread rule: pure functions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "oci/spec.h"
+#include "runtime/base/result.h"
+#include "runtime/storage/bind.h"
+
+namespace pod {
+
+// A host file that a container mounts: to be shared as <share>/<container>/mounts/<index>.
+struct SharedMount {
+  size_t index = 0;
+  std::string source;  // on the host, absolute
+  storage::CloneOptions options;
+};
+
+struct GuestSpec {
+  oci::Spec spec;
+  std::vector<SharedMount> mounts;
+  std::vector<std::string> notes;  // what was left out, a sentence each
+};
+
+// `bundle`: where relative sources begin.
+base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
+                                      const std::string& bundle);
+
+// The host path of the root when Create brought no rootfs mounts: root.path, in the bundle if it is
+// relative (OCI runtime-spec 1.2, config.md "Root").
+base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string& bundle);
+
+}  // namespace pod

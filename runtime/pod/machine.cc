@@ -1,0 +1,234 @@
+#include "runtime/pod/machine.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "agent-proto/proto/vmm_control.pb.h"
+#include "agent-proto/stream/ports.h"
+#include "runtime/base/file.h"
+#include "runtime/base/log.h"
+
+namespace pod {
+namespace {
+
+using base::Code;
+using base::MakeError;
+namespace v1 = pinion::vmm::v1;
+
+// Names nobody outside the guest: the vsock ends in a socketpair per connection.
+constexpr uint64_t kGuestCid = 3;
+constexpr const char* kShareTag = "pinion";
+constexpr std::chrono::seconds kLastWords{2};
+
+// Indices of Configure's descriptors.
+enum : int32_t { kKvm, kKernel, kInitrd, kConsole, kFs };
+
+base::Result<base::UniqueFd> OpenKvm() {
+  return TRY(base::Open("/dev/kvm", O_RDWR),
+             "KVM cannot be used (is there vmx or svm, and the module kvm_intel or kvm_amd?)");
+}
+
+}  // namespace
+
+Machine::Machine(base::EventLoop& loop, Worker& worker, MachineOptions options, Events events)
+    : loop_(loop), worker_(worker), options_(std::move(options)), events_(std::move(events)) {}
+
+Machine::~Machine() = default;
+
+void Machine::Boot(std::function<void(base::Result<void>)> done) {
+  state_ = State::kBooting;
+  boot_done_ = std::move(done);
+  base::Result<void> spawned = Spawn();
+  if (spawned) spawned = SendConfigure();
+  if (!spawned) FailBoot(std::move(spawned.error()));
+}
+
+base::Result<void> Machine::Spawn() {
+  console_ = TRY(ConsoleLog::Create(loop_, options_.state_directory + "/console.log"));
+  streams_ = std::make_unique<StreamAcceptor>(
+      loop_, [this](GuestStream stream) { events_.on_stream(std::move(stream)); });
+  virtiofsd_ =
+      TRY(Virtiofsd::Start(loop_, options_.virtiofsd, options_.share, options_.state_directory,
+                           [this](std::string why) { Kill(std::move(why)); }),
+          "file server");
+  TRY(options_.on_process("virtiofsd", virtiofsd_->pid()));
+  vmm_ = TRY(VmmProcess::Spawn(
+      loop_, {.program = options_.vmm_program, .uid = options_.uid},
+      {.on_connect = [this](uint32_t port, base::UniqueFd fd) { OnConnect(port, std::move(fd)); },
+       .on_end = [this](std::string why) { OnVmmEnd(std::move(why)); }}));
+  TRY(options_.on_process("vmm", vmm_->pid()));
+  return base::Ok();
+}
+
+void Machine::FillConfigure(v1::Configure* configure) const {
+  configure->set_kvm_fd(kKvm);
+  configure->set_kernel_fd(kKernel);
+  configure->set_initrd_fd(kInitrd);
+  configure->set_console_fd(kConsole);
+  configure->set_command_line(options_.command_line);
+  configure->set_memory_mib(options_.memory_mib);
+  uint32_t index = 0;
+  for (const VcpuPlace& place : options_.vcpus) {
+    v1::Vcpu* const vcpu = configure->add_vcpus();
+    vcpu->set_index(index++);
+    vcpu->set_package(place.package);
+    vcpu->set_die(place.die);
+    vcpu->set_core(place.core);
+    vcpu->set_thread(place.thread);
+    vcpu->set_l2(place.l2);
+    vcpu->set_l3(place.l3);
+    vcpu->set_node(place.node);
+  }
+  v1::Fs* const fs = configure->add_devices()->mutable_fs();
+  fs->set_fd(kFs);
+  fs->set_tag(kShareTag);
+  configure->add_devices()->mutable_vsock()->set_guest_cid(kGuestCid);
+  configure->add_devices()->mutable_rng();
+}
+
+base::Result<void> Machine::SendConfigure() {
+  const base::UniqueFd kvm = TRY(OpenKvm());
+  const base::UniqueFd kernel = TRY(base::Open(options_.kernel, O_RDONLY), "guest kernel");
+  const base::UniqueFd initrd = TRY(base::Open(options_.initrd, O_RDONLY), "guest initrd");
+  const base::UniqueFd console = console_->TakeWriteEnd();
+  const base::UniqueFd fs = virtiofsd_->TakeConnection();
+  const base::BorrowedFd fds[] = {kvm, kernel, initrd, console, fs};
+  v1::ToVmm request;
+  FillConfigure(request.mutable_configure());
+  vmm_->Request(request, fds,
+                [this](base::Result<void> result) { OnConfigured(std::move(result)); });
+  return base::Ok();
+}
+
+bool Machine::Continue(base::Result<void> result, const char* step) {
+  if (state_ != State::kBooting || boot_error_) return false;
+  if (result) return true;
+  // kUnavailable: vmm or agent have gone, and the vmm's end says more.
+  if (result.error().code() == Code::kUnavailable) {
+    KillSoon(result.error().Message());
+    return false;
+  }
+  result.error().Push(__FILE__, __LINE__, "{}", step);
+  FailBoot(std::move(result.error()));
+  return false;
+}
+
+void Machine::OnConfigured(base::Result<void> result) {
+  if (!Continue(std::move(result), "make the machine")) return;
+  worker_.Compute<base::Result<void>>(
+      [place = options_.place, pid = vmm_->pid()] { return place(pid); },
+      [this, alive = std::weak_ptr(alive_)](base::Result<void> placed) {
+        if (!alive.expired() && Continue(std::move(placed), "place the vCPU threads")) SendRun();
+      });
+}
+
+void Machine::SendRun() {
+  deadline_ = loop_.After(options_.connect_timeout, [this] {
+    FailBoot(MakeError(Code::kDeadlineExceeded,
+                       "the guest's agent did not dial within {} s "
+                       "(agent.connect_timeout_seconds)",
+                       options_.connect_timeout.count()));
+  });
+  v1::ToVmm request;
+  request.mutable_run();
+  vmm_->Request(request, {}, [this](base::Result<void> result) {
+    static_cast<void>(Continue(std::move(result), "run the machine"));
+  });
+}
+
+void Machine::OnConnect(uint32_t port, base::UniqueFd socket) {
+  if (port == stream::kStreamPort) {
+    streams_->Accept(std::move(socket));
+  } else if (port == stream::kAgentPort && !agent_ && state_ == State::kBooting) {
+    StartAgent(std::move(socket));
+  } else {
+    // Closing the socket is the refusal.
+    LOG_WARNING("vsock: the guest's connection to port {} is refused", port);
+  }
+}
+
+void Machine::StartAgent(base::UniqueFd socket) {
+  base::Result<std::unique_ptr<AgentClient>> agent =
+      AgentClient::Create(loop_, std::move(socket), options_.connect_timeout,
+                          [this] { KillSoon("the agent closed its connection"); });
+  if (!agent) return FailBoot(std::move(agent.error()));
+  agent_ = std::move(*agent);
+  agent_->Hello(
+      [this](base::Result<AgentClient::GuestInfo> answer) { OnHello(std::move(answer)); });
+}
+
+void Machine::OnHello(base::Result<AgentClient::GuestInfo> answer) {
+  base::Result<void> result;
+  if (!answer) result = std::move(answer.error());
+  if (answer) {
+    LOG_INFO("guest is up: kernel {}, agent {}, {} CPUs", answer->kernel_release,
+             answer->agent_version, answer->online_cpus.size());
+  }
+  if (!Continue(std::move(result), "greet the agent")) return;
+  deadline_.Cancel();
+  worker_.Compute<base::Result<void>>(
+      [limit = options_.limit] { return limit(); },
+      [this, alive = std::weak_ptr(alive_)](base::Result<void> limited) {
+        if (alive.expired() || !Continue(std::move(limited), "limit the CPUs")) return;
+        state_ = State::kRunning;
+        std::exchange(boot_done_, nullptr)(base::Ok());
+      });
+}
+
+void Machine::FailBoot(base::Error error) {
+  if (state_ != State::kBooting || boot_error_) return;
+  boot_error_ = std::make_unique<base::Error>(std::move(error));
+  deadline_.Cancel();
+  if (vmm_) return vmm_->Kill({});
+  deadline_ = loop_.After(std::chrono::nanoseconds(0), [this] { OnVmmEnd({}); });
+}
+
+void Machine::Kill(std::string why) {
+  if (state_ == State::kBooting) return FailBoot(MakeError(Code::kUnavailable, "{}", why));
+  if (state_ == State::kRunning) vmm_->Kill(std::move(why));
+}
+
+void Machine::PowerOff(std::chrono::nanoseconds limit) {
+  if (state_ != State::kRunning) return;
+  powering_off_ = true;
+  deadline_ = loop_.After(limit, [this] { Kill("the guest did not power off in time"); });
+  agent_->Shutdown(limit, [this](base::Result<void> answer) {
+    if (!answer && answer.error().code() != Code::kUnavailable) {
+      LOG_WARNING("the agent's Shutdown: {}", answer.error().Message());
+    }
+  });
+}
+
+void Machine::KillSoon(std::string why) {
+  if (powering_off_ || boot_error_ || state_ == State::kEnded) return;
+  deadline_ = loop_.After(kLastWords, [this, why = std::move(why)] { Kill(why); });
+}
+
+base::Error Machine::BootError(const std::string& why) {
+  const std::string tail = console_ ? console_->Tail() : std::string();
+  if (boot_error_) {
+    const std::string text = boot_error_->Message();
+    return base::Error(boot_error_->code(), tail.empty() ? text : text + "\n" + tail);
+  }
+  return MakeError(Code::kUnavailable, "the machine ended before its agent was there: {}{}{}", why,
+                   tail.empty() ? "" : "\n", tail);
+}
+
+void Machine::OnVmmEnd(std::string why) {
+  const State before = std::exchange(state_, State::kEnded);
+  deadline_.Cancel();
+  virtiofsd_.reset();
+  if (agent_) agent_->Close();
+  if (before == State::kBooting) {
+    base::Error error = BootError(why);
+    const auto done = std::move(boot_done_);
+    return done(std::move(error));
+  }
+  const std::string tail = console_->Tail();
+  if (!powering_off_ && !tail.empty()) LOG_WARNING("{}", tail);
+  const auto on_end = std::move(events_.on_end);
+  on_end(std::move(why));
+}
+
+}  // namespace pod

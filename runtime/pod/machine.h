@@ -1,0 +1,125 @@
+// The virtual machine of a pod: vmm, file server, agent, console, from spawning them until they
+// have ended.
+//
+// Thread rule: reactor-bound; placing and limiting run on the worker. Ownership: destroying it
+// kills and reaps its processes.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+#include "runtime/pod/agent_client.h"
+#include "runtime/pod/console_log.h"
+#include "runtime/pod/stream_acceptor.h"
+#include "runtime/pod/virtiofsd.h"
+#include "runtime/pod/vmm_process.h"
+#include "runtime/pod/worker.h"
+
+namespace pinion::vmm::v1 {
+class Configure;
+}
+
+namespace pod {
+
+// A vCPU's place in the guest's topology: Vcpu of vmm_control.proto.
+struct VcpuPlace {
+  uint32_t package = 0;
+  uint32_t die = 0;
+  uint32_t core = 0;
+  uint32_t thread = 0;
+  uint32_t l2 = 0;
+  uint32_t l3 = 0;
+  uint32_t node = 0;
+};
+
+struct MachineOptions {
+  std::string vmm_program;
+  uid_t uid = 0;
+  std::string kernel;
+  std::string initrd;
+  std::string command_line;
+  uint64_t memory_mib = 0;
+  std::vector<VcpuPlace> vcpus;
+  VirtiofsdProgram virtiofsd;
+  std::string share;            // what virtiofsd serves
+  std::string state_directory;  // for its socket and the console log
+  std::chrono::seconds connect_timeout{60};
+  // On the worker. `place`: the vCPU threads wait; masks and cgroups are to be set and verified.
+  // `limit`: the agent has answered; the CPU limit is to be put in force.
+  std::function<base::Result<void>(pid_t vmm)> place;
+  std::function<base::Result<void>()> limit;
+  // A process of the machine exists; an error ends the boot.
+  std::function<base::Result<void>(const char* role, pid_t pid)> on_process;
+};
+
+class Machine {
+ public:
+  struct Events {
+    std::function<void(GuestStream)> on_stream;
+    // Once, if the machine ends after it has booted: by itself, by Kill or by PowerOff. Its
+    // processes have been reaped.
+    std::function<void(std::string why)> on_end;
+  };
+
+  Machine(base::EventLoop& loop, Worker& worker, MachineOptions options, Events events);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // `done` is called once, later: when the agent has answered, or with what went wrong and the
+  // guest's last console lines, the machine's processes having been reaped.
+  void Boot(std::function<void(base::Result<void>)> done);
+  // Valid between a successful Boot and on_end.
+  AgentClient& agent() { return *agent_; }
+  // Asks the agent to power off, and kills after `limit`. on_end follows.
+  void PowerOff(std::chrono::nanoseconds limit);
+  // on_end, or Boot's `done`, follows.
+  void Kill(std::string why);
+  // The same in a moment, unless the vmm says by then how the machine ended: for a connection of
+  // the agent that broke, which a guest's panic or power-off also looks like.
+  void KillSoon(std::string why);
+
+ private:
+  enum class State { kNew, kBooting, kRunning, kEnded };
+
+  base::Result<void> Spawn();
+  base::Result<void> SendConfigure();
+  void FillConfigure(pinion::vmm::v1::Configure* configure) const;
+  void OnConfigured(base::Result<void> result);
+  void SendRun();
+  void OnConnect(uint32_t port, base::UniqueFd socket);
+  void StartAgent(base::UniqueFd socket);
+  void OnHello(base::Result<AgentClient::GuestInfo> answer);
+  void FailBoot(base::Error error);
+  // Ends the boot with `result`'s error; true if there was none and the boot goes on.
+  bool Continue(base::Result<void> result, const char* step);
+  void OnVmmEnd(std::string why);
+  base::Error BootError(const std::string& why);
+
+  base::EventLoop& loop_;
+  Worker& worker_;
+  MachineOptions options_;
+  Events events_;
+  State state_ = State::kNew;
+  bool powering_off_ = false;
+  std::function<void(base::Result<void>)> boot_done_;
+  std::unique_ptr<base::Error> boot_error_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<ConsoleLog> console_;
+  std::unique_ptr<Virtiofsd> virtiofsd_;
+  std::unique_ptr<StreamAcceptor> streams_;
+  std::unique_ptr<VmmProcess> vmm_;
+  std::unique_ptr<AgentClient> agent_;
+  base::Timer deadline_;
+};
+
+}  // namespace pod

@@ -1,0 +1,244 @@
+// Pod: from CreateContainer to its answer.
+//
+//   first container:  SetUpPod (worker) ─► Machine::Boot ─┐
+//   later ones wait ──────────────────────────────────────┴─► SetUpContainer (worker) ─┐
+//   each: Stdio::Open ────────────────────────────────────────────────────────────────┴─►
+//         agent CreateContainer ─► anchor ─► answer
+//
+// A step that fails undoes the container; if the machine was made for it, the machine too.
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/log.h"
+#include "runtime/pod/pod_impl.h"
+
+namespace pod {
+
+using base::Code;
+using base::MakeError;
+
+void Pod::CreateContainer(CreateRequest request, PidCallback done) {
+  const base::Result<void> checked = CheckId("container id", request.id);
+  if (!checked) return done(base::Error(checked.error().code(), checked.error().Message()));
+  if (containers_.count(request.id) != 0) {
+    return done(MakeError(Code::kAlreadyExists, "container {} already exists", request.id));
+  }
+  if (machine_state_ == MachineState::kEnded || machine_state_ == MachineState::kEnding ||
+      shutting_down_) {
+    return done(MakeError(Code::kUnavailable, "the pod's machine has ended: {}", end_reason_));
+  }
+  const std::string id = request.id;
+  auto container =
+      std::make_shared<Container>(loop_, std::move(request), [this, id](const ExitInfo& exit) {
+        on_event_({.kind = Event::Kind::kExit, .container_id = id, .exec_id = {}, .exit = exit});
+      });
+  container->create_done = std::move(done);
+  containers_[id] = container;
+  container->stdio.Open([this, weak = std::weak_ptr(container)](base::Result<void> opened) {
+    const ContainerPtr opening = weak.lock();
+    if (!opening || opening->failed) return;
+    if (!opened) return FailCreate(opening, std::move(opened.error()));
+    opening->stdio_open = true;
+    ContinueCreate(opening);
+  });
+  if (machine_running()) return SetUp(container);
+  waiting_.push_back(container);
+  if (machine_state_ == MachineState::kNone) StartMachine(container);
+}
+
+void Pod::StartMachine(const ContainerPtr& first) {
+  machine_state_ = MachineState::kStarting;
+  worker_.Compute<base::Result<PodSetup>>(
+      [options = options_, request = first->request] { return SetUpPod(options, request); },
+      [this](base::Result<PodSetup> setup) { OnPodSetUp(std::move(setup)); });
+}
+
+void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
+  if (!setup) return OnBooted(std::move(setup.error()));
+  state_ = std::move(setup->state);
+  placement_ = std::move(setup->placement);
+  if (shutting_down_ || when_gone_) return OnBooted(MakeError(Code::kCancelled, "called off"));
+  MachineOptions options = std::move(setup->machine);
+  options.place = [placement = placement_](pid_t vmm) { return placement->Place(vmm); };
+  options.limit = [placement = placement_] { return placement->Limit(); };
+  options.on_process = [this](const char* role, pid_t pid) { return RecordProcess(role, pid); };
+  machine_ = std::make_unique<Machine>(
+      loop_, worker_, std::move(options),
+      Machine::Events{.on_stream = [this](GuestStream stream) { OnStream(std::move(stream)); },
+                      .on_end = [this](std::string why) { OnMachineEnd(std::move(why)); }});
+  machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
+}
+
+base::Result<void> Pod::RecordProcess(const char* role, pid_t pid) {
+  state_->record().processes.push_back(TRY(DescribeProcess(role, pid)));
+  return state_->Save();
+}
+
+void Pod::OnBooted(base::Result<void> result) {
+  if (result) {
+    machine_state_ = MachineState::kRunning;
+    if (when_gone_) return machine_->Kill("called off");
+    return SetUpWaiting();
+  }
+  const Code code = result.error().code();
+  const std::string message = result.error().Message();
+  LOG_WARNING("pod {}: {}", options_.pod_id, result.error().Trail());
+  machine_state_ = MachineState::kEnding;
+  machine_.reset();
+  end_reason_ = message;
+  RemoveHostSide([this, code, message] {
+    machine_state_ = shutting_down_ ? MachineState::kEnded : MachineState::kNone;
+    FailAllCreates(code, message);
+    OnMachineGone();
+  });
+}
+
+void Pod::SetUpWaiting() {
+  for (const std::weak_ptr<Container>& weak : std::exchange(waiting_, {})) {
+    const ContainerPtr container = weak.lock();
+    if (container && !container->failed) SetUp(container);
+  }
+}
+
+void Pod::SetUp(const ContainerPtr& container) {
+  const std::string id = container->request.id;
+  // On record before anything is mounted.
+  state_->record().rootfs[id] = RootfsOf(container->request);
+  base::Result<void> saved = state_->Save();
+  if (!saved) return FailCreate(container, std::move(saved.error()));
+  container->set_up = true;
+  worker_.Compute<base::Result<ContainerSetup>>(
+      [share = state_->share(), request = container->request] {
+        return SetUpContainer(share, request);
+      },
+      [this, weak = std::weak_ptr(container)](base::Result<ContainerSetup> setup) {
+        const ContainerPtr ready = weak.lock();
+        if (!ready || ready->failed) return;
+        if (!setup) return FailCreate(ready, std::move(setup.error()));
+        ready->spec_json = std::move(setup->spec_json);
+        ContinueCreate(ready);
+      });
+}
+
+// Two paths meet here.
+void Pod::ContinueCreate(const ContainerPtr& container) {
+  if (container->stdio_open && !container->spec_json.empty() && machine_running()) {
+    CreateInGuest(container);
+  }
+}
+
+void Pod::CreateInGuest(const ContainerPtr& container) {
+  AgentClient::ContainerRequest request;
+  request.container_id = container->request.id;
+  request.spec_json = container->spec_json;
+  request.open_stdin = container->stdio.wants(StreamKind::kStdin);
+  request.open_stdout = container->stdio.wants(StreamKind::kStdout);
+  request.open_stderr = container->stdio.wants(StreamKind::kStderr);
+  machine_->agent().CreateContainer(
+      request, [this, weak = std::weak_ptr(container)](base::Result<void> result) {
+        if (const ContainerPtr created = weak.lock()) {
+          OnCreatedInGuest(created, std::move(result));
+        }
+      });
+}
+
+void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result) {
+  if (container->failed) return;
+  // The machine is ending; OnMachineEnd knows why and fails this Create.
+  if (!result && result.error().code() == Code::kUnavailable) {
+    if (machine_running()) machine_->KillSoon("the agent gave up on CreateContainer");
+    return;
+  }
+  container->in_guest = result.has_value();
+  if (result) result = StartAnchor(container);
+  if (!result) return FailCreate(container, std::move(result.error()));
+  const auto done = std::exchange(container->create_done, nullptr);
+  done(container->pid);
+}
+
+base::Result<void> Pod::StartAnchor(const ContainerPtr& container) {
+  container->anchor = TRY(Anchor::Start(loop_, [this, weak = std::weak_ptr(container)] {
+    const ContainerPtr owner = weak.lock();
+    if (!owner || !owner->created()) return;
+    LOG_INFO("container {}: its pid {} was killed on the host", owner->request.id, owner->pid);
+    Kill(owner->request.id, "", SIGKILL, true, [](base::Result<void>) {});
+  }));
+  container->pid = container->anchor->pid();
+  TRY(RecordProcess("anchor", container->pid));
+  return placement_->AddAnchor(container->pid);
+}
+
+void Pod::OnStream(GuestStream stream) {
+  const auto found = containers_.find(stream.container_id);
+  base::Result<void> attached =
+      MakeError(Code::kNotFound, "the guest opened a stream of an unknown process");
+  if (found != containers_.end() && stream.exec_id.empty() && !found->second->failed) {
+    attached = found->second->stdio.Attach(stream.kind, std::move(stream.socket),
+                                           std::move(stream.decoder));
+  }
+  if (!attached) {
+    LOG_WARNING("container {}: {}", base::Escaped(stream.container_id, 80),
+                attached.error().Message());
+  }
+}
+
+// Undoes in the reverse order: guest, anchor, mounts; then the machine, if nobody else is in it.
+void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
+  if (container->failed) return;
+  container->failed = true;
+  LOG_WARNING("container {}: {}", container->request.id, error.Trail());
+  auto shared = std::make_shared<base::Error>(std::move(error));
+  const auto undo_host = [this, container, shared] {
+    EndAnchor(container);
+    if (!container->set_up) return FinishFailedCreate(container, std::move(*shared));
+    worker_.Compute<base::Result<void>>(
+        [share = state_->share(), request = container->request] {
+          return TearDownContainer(share, request.id, RootfsOf(request));
+        },
+        [this, container, shared](base::Result<void> torn_down) {
+          if (!torn_down) LOG_WARNING("{}", torn_down.error().Trail());
+          FinishFailedCreate(container, std::move(*shared));
+        });
+  };
+  if (!container->in_guest || !machine_running()) return undo_host();
+  machine_->agent().Delete(container->request.id, "",
+                           [undo_host](base::Result<void>) { undo_host(); });
+}
+
+void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
+  auto shared = std::make_shared<base::Error>(std::move(error));
+  const auto answer = [this, container, shared] {
+    containers_.erase(container->request.id);
+    const auto done = std::exchange(container->create_done, nullptr);
+    if (done) done(std::move(*shared));
+  };
+  const bool alone = containers_.size() == 1;
+  if (!alone || machine_state_ == MachineState::kNone || machine_state_ == MachineState::kEnded) {
+    return answer();
+  }
+  // OnBooted or OnMachineEnd goes on from here.
+  const auto before = std::move(when_gone_);
+  when_gone_ = [before, answer] {
+    answer();
+    if (before) before();
+  };
+  if (machine_) machine_->Kill(shared->Message());
+}
+
+void Pod::FailAllCreates(Code code, const std::string& why) {
+  waiting_.clear();
+  std::vector<ContainerPtr> creating;
+  for (const auto& [id, container] : containers_) {
+    if (container->create_done && !container->failed) creating.push_back(container);
+  }
+  for (const ContainerPtr& container : creating) {
+    container->failed = true;
+    EndAnchor(container);
+    containers_.erase(container->request.id);
+    std::exchange(container->create_done, nullptr)(base::Error(code, why));
+  }
+}
+
+}  // namespace pod

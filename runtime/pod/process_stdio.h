@@ -1,0 +1,77 @@
+// The standard streams of one process: opens the client's ends, takes the guest's, relays.
+//
+// Thread rule: reactor-bound. Destroying it closes everything at once.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent-proto/stream/stream_codec.h"
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+#include "runtime/pod/fifo.h"
+#include "runtime/pod/relay.h"
+
+namespace pod {
+
+enum class StreamKind { kStdin = 0, kStdout = 1, kStderr = 2 };
+
+class Stdio {
+ public:
+  // Paths as the client sent them; empty: not connected.
+  struct Paths {
+    std::string in;
+    std::string out;
+    std::string err;
+    bool terminal = false;  // then `err` is not connected: the tty is one stream
+  };
+
+  Stdio(base::EventLoop& loop, Paths paths) : loop_(loop), paths_(std::move(paths)) {}
+
+  // Opens the client's ends. `done` is called once, later, when the outputs have their readers.
+  void Open(std::function<void(base::Result<void>)> done);
+  bool wants(StreamKind kind) const;
+
+  // The guest's end of `kind`, which must be wanted and not attached before. `decoder` has taken
+  // the StreamHello.
+  base::Result<void> Attach(StreamKind kind, base::UniqueFd stream, stream::Decoder decoder);
+
+  void CloseInput();
+
+  // `done` is called once, later: when the outputs have passed on everything, or after `limit`.
+  void WhenDrained(std::chrono::nanoseconds limit, std::function<void()> done);
+
+ private:
+  struct Output {
+    std::unique_ptr<OutputOpener> opener;
+    std::optional<OutputFifo> fifo;
+    std::unique_ptr<OutputRelay> relay;
+    bool attached = false;
+    bool ended = false;
+  };
+  Output& output(StreamKind kind) { return outputs_[kind == StreamKind::kStderr ? 1 : 0]; }
+  void OpenOutput(StreamKind kind, const std::string& uri);
+  void FinishOpening(base::Result<void> result);
+  bool drained() const;
+  void CheckDrained();
+
+  base::EventLoop& loop_;
+  const Paths paths_;
+  std::optional<InputFifo> input_fifo_;
+  std::unique_ptr<InputRelay> input_;
+  bool input_attached_ = false;
+  bool input_closed_ = false;
+  std::array<Output, 2> outputs_;
+  int opening_ = 0;
+  std::function<void(base::Result<void>)> on_open_;
+  std::function<void()> on_drained_;
+  base::Timer report_;
+  base::Timer limit_;
+};
+
+}  // namespace pod

@@ -1,0 +1,265 @@
+#include "runtime/pod/process_stdio.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "runtime/base/file.h"
+#include "runtime/base/socket.h"
+
+namespace pod {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class StdioTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    loop_ = std::move(*base::EventLoop::Create());
+    char path[] = "/tmp/stdio_test.XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    dir_ = path;
+    for (const char* name : {"in", "out", "err"}) {
+      ASSERT_EQ(mkfifo((dir_ + "/" + name).c_str(), 0700), 0);
+    }
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  // Turns the loop until `condition` holds; gives up after many turns.
+  template <class Condition>
+  bool Until(Condition condition) {
+    for (int i = 0; i < 2000; ++i) {
+      if (condition()) return true;
+      if (!loop_->RunOnce(milliseconds(5))) return false;
+    }
+    return false;
+  }
+  Stdio::Paths AllPaths() const {
+    return {.in = dir_ + "/in", .out = dir_ + "/out", .err = "fifo://" + dir_ + "/err"};
+  }
+  base::UniqueFd OpenReader(const char* name) {
+    return base::UniqueFd(open((dir_ + "/" + name).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  }
+  // What a client has read so far; eof_ when the writers have gone.
+  std::string Read(base::BorrowedFd fd) {
+    std::string text(1 << 20, '\0');
+    const ssize_t size = read(fd.get(), text.data(), text.size());
+    eof_ = size == 0;
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    return text;
+  }
+  // Attaches a guest's end of `kind` and gives it.
+  base::UniqueFd Attach(Stdio& stdio, StreamKind kind) {
+    auto pair = base::SocketPair(SOCK_STREAM | SOCK_NONBLOCK);
+    EXPECT_TRUE(stdio.Attach(kind, std::move(pair->first), {}));
+    return std::move(pair->second);
+  }
+  void OpenAll(Stdio& stdio) {
+    bool open = false;
+    stdio.Open([&](base::Result<void> result) {
+      EXPECT_TRUE(result);
+      open = true;
+    });
+    ASSERT_TRUE(Until([&] { return open; }));
+  }
+
+  std::unique_ptr<base::EventLoop> loop_;
+  std::string dir_;
+  bool eof_ = false;
+};
+
+TEST_F(StdioTest, CreateWaitsForTheReaders) {
+  Stdio stdio(*loop_, AllPaths());
+  bool open = false;
+  stdio.Open([&](base::Result<void> result) { open = result.has_value(); });
+  const base::UniqueFd out = OpenReader("out");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(loop_->RunOnce(milliseconds(5)));
+  EXPECT_FALSE(open) << "nobody reads stderr yet";
+  const base::UniqueFd err = OpenReader("err");
+  EXPECT_TRUE(Until([&] { return open; }));
+}
+
+TEST_F(StdioTest, WaitingForAReaderCanBeCalledOff) {
+  bool called = false;
+  {
+    Stdio stdio(*loop_, AllPaths());
+    stdio.Open([&](base::Result<void>) { called = true; });
+    ASSERT_TRUE(loop_->RunOnce(milliseconds(5)));
+  }
+  const base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(loop_->RunOnce(milliseconds(5)));
+  EXPECT_FALSE(called);
+}
+
+TEST_F(StdioTest, OutputPassesWholeAndEndsInBand) {
+  Stdio stdio(*loop_, AllPaths());
+  const base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  std::string sent;
+  for (int i = 0; i < 50000; ++i) sent += static_cast<char>(i * 7 + i / 256);
+  const std::string frames = stream::Encode(sent) + stream::EncodeEof();
+  size_t written = 0;
+  std::string got;
+  EXPECT_TRUE(Until([&] {
+    if (written < frames.size()) {
+      const ssize_t size =
+          send(guest.get(), frames.data() + written, frames.size() - written, MSG_NOSIGNAL);
+      if (size > 0) written += static_cast<size_t>(size);
+    }
+    got += Read(out);
+    return got.size() >= sent.size() && eof_;
+  }));
+  EXPECT_EQ(got, sent);
+}
+
+// A vanished reader: nothing is lost, nothing breaks; the guest is held up.
+TEST_F(StdioTest, ReaderMayVanishAndComeBack) {
+  Stdio stdio(*loop_, AllPaths());
+  base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  out.Reset();
+  const std::string chunk = stream::Encode(std::string(64 << 10, 'x'));
+  size_t sent = 0;
+  size_t position = 0;
+  int stalls = 0;
+  while (stalls < 20) {
+    const ssize_t size =
+        send(guest.get(), chunk.data() + position, chunk.size() - position, MSG_NOSIGNAL);
+    if (size > 0) {
+      position += static_cast<size_t>(size);
+      if (position == chunk.size()) {
+        sent += 64 << 10;
+        position = 0;
+      }
+      stalls = 0;
+    } else {
+      ++stalls;
+    }
+    ASSERT_TRUE(loop_->RunOnce(milliseconds(1)));
+    ASSERT_LT(sent, size_t{8} << 20) << "memory is not bounded";
+  }
+  out = OpenReader("out");
+  size_t got = 0;
+  EXPECT_TRUE(Until([&] {
+    got += Read(out).size();
+    return got >= sent;
+  }));
+}
+
+TEST_F(StdioTest, BrokenFrameEndsTheStreamOnly) {
+  Stdio stdio(*loop_, AllPaths());
+  const base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  const base::UniqueFd guest_err = Attach(stdio, StreamKind::kStderr);
+  ASSERT_EQ(send(guest.get(), "\xff\xff\xff\xff", 4, MSG_NOSIGNAL), 4);
+  EXPECT_TRUE(Until([&] {
+    Read(out);
+    return eof_;
+  }));
+  const std::string frame = stream::Encode("still here");
+  ASSERT_GT(send(guest_err.get(), frame.data(), frame.size(), MSG_NOSIGNAL), 0);
+  std::string got;
+  EXPECT_TRUE(Until([&] {
+    got += Read(err);
+    return got == "still here";
+  }));
+}
+
+TEST_F(StdioTest, StreamsNobodyAskedForAreRefused) {
+  Stdio stdio(*loop_, {.out = dir_ + "/out"});
+  const base::UniqueFd out = OpenReader("out");
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  for (const StreamKind kind : {StreamKind::kStdout, StreamKind::kStderr, StreamKind::kStdin}) {
+    auto pair = base::SocketPair(SOCK_STREAM | SOCK_NONBLOCK);
+    EXPECT_FALSE(stdio.Attach(kind, std::move(pair->first), {}));
+  }
+}
+
+TEST_F(StdioTest, InputReachesTheGuestAndEndsOnCloseIo) {
+  Stdio stdio(*loop_, AllPaths());
+  const base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  OpenAll(stdio);
+  base::UniqueFd client(open((dir_ + "/in").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(client.valid());
+  ASSERT_EQ(write(client.get(), "hello", 5), 5);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdin);
+  stream::Decoder decoder;
+  std::string got;
+  bool end = false;
+  const auto pull = [&] {
+    char buffer[4096];
+    const ssize_t size = recv(guest.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (size > 0) decoder.Push({buffer, static_cast<size_t>(size)});
+    while (auto frame = *decoder.Next()) {
+      end = end || frame->eof;
+      got += frame->bytes;
+    }
+  };
+  EXPECT_TRUE(Until([&] {
+    pull();
+    return got == "hello";
+  }));
+  client.Reset();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(loop_->RunOnce(milliseconds(2)));
+  pull();
+  EXPECT_FALSE(end) << "our writer keeps it open until CloseIO";
+  stdio.CloseInput();
+  EXPECT_TRUE(Until([&] {
+    pull();
+    return end;
+  }));
+}
+
+TEST_F(StdioTest, DrainingEndsAtItsLimit) {
+  Stdio stdio(*loop_, AllPaths());
+  const base::UniqueFd out = OpenReader("out");
+  const base::UniqueFd err = OpenReader("err");
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  bool drained = false;
+  stdio.WhenDrained(milliseconds(50), [&] { drained = true; });
+  EXPECT_TRUE(Until([&] { return drained; }));
+  Read(out);
+  EXPECT_TRUE(eof_);
+}
+
+TEST_F(StdioTest, NothingConnectedOpensAndDrainsAtOnce) {
+  Stdio stdio(*loop_, {});
+  OpenAll(stdio);
+  bool drained = false;
+  stdio.WhenDrained(seconds(10), [&] { drained = true; });
+  EXPECT_TRUE(Until([&] { return drained; }));
+}
+
+TEST_F(StdioTest, SchemesThatAreNotThereSaySo) {
+  EXPECT_EQ(StdioPath("binary:///x").error().code(), base::Code::kUnimplemented);
+  EXPECT_EQ(StdioPath("file:///x").error().code(), base::Code::kUnimplemented);
+  EXPECT_EQ(StdioPath("gopher:///x").error().code(), base::Code::kInvalidArgument);
+  EXPECT_EQ(*StdioPath("fifo:///a"), "/a");
+  EXPECT_EQ(*StdioPath("/a"), "/a");
+}
+
+TEST_F(StdioTest, MissingFifoIsAnError) {
+  Stdio stdio(*loop_, {.out = dir_ + "/nowhere"});
+  bool failed = false;
+  stdio.Open([&](base::Result<void> result) { failed = !result; });
+  EXPECT_TRUE(Until([&] { return failed; }));
+}
+
+}  // namespace
+}  // namespace pod

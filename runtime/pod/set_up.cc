@@ -1,0 +1,105 @@
+#include "runtime/pod/set_up.h"
+
+#include <utility>
+
+#include "oci/spec.h"
+#include "runtime/base/file.h"
+#include "runtime/base/log.h"
+#include "runtime/config/config.h"
+#include "runtime/pod/clean_up.h"
+#include "runtime/storage/rootfs.h"
+#include "runtime/storage/share.h"
+#include "runtime/storage/unmount.h"
+
+namespace pod {
+namespace {
+
+// Behind the vmm's own words. The console is for what goes wrong: the vmm says "quiet". reboot=k:
+// the port that ends the machine.
+constexpr const char* kCommandLine = "console=ttyS0 reboot=k";
+
+base::Result<oci::Spec> LoadSpec(const std::string& bundle) {
+  const std::string path = bundle + "/config.json";
+  const std::string json = TRY(base::ReadFile(path, oci::kMaxSpecBytes));
+  return TRY(oci::Parse(json), "{}", path);
+}
+
+// What fails early fails before anything has been made.
+base::Result<MachineOptions> PlanMachine(const config::Config& config, const Placement& placement) {
+  MachineOptions machine;
+  machine.vmm_program = config.paths.vmm;
+  machine.kernel = config.paths.kernel;
+  machine.initrd = config.paths.initrd;
+  machine.command_line = kCommandLine;
+  if (!config.guest.extra_cmdline.empty()) machine.command_line += " " + config.guest.extra_cmdline;
+  machine.connect_timeout = std::chrono::seconds(config.agent.connect_timeout_seconds);
+  machine.virtiofsd = TRY(FindVirtiofsd(config.paths.virtiofsd));
+  machine.vcpus = placement.vcpus();
+  machine.memory_mib = placement.memory_mib();
+  return machine;
+}
+
+base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
+                                const std::string& run_dir) {
+  StateDirectory& state = *setup.state;
+  state.record().cgroups = setup.placement->cgroups();
+  TRY(state.Save());
+  if (run_dir != kDefaultRunDir) {
+    TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));
+  }
+  TRY(storage::MakeShare(state.share()));
+  TRY(setup.placement->MakeCgroups(), "cgroup");
+  return base::Ok();
+}
+
+}  // namespace
+
+base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first) {
+  const oci::Spec spec = TRY(LoadSpec(first.bundle));
+  config::Config config = TRY(config::Load(first.config_toml_path));
+  TRY(config::ApplyAnnotations(spec.annotations, config));
+  PodSetup setup;
+  setup.placement = TRY(Placement::Plan(config, spec, options.pod_id));
+  setup.machine = TRY(PlanMachine(config, *setup.placement));
+  setup.state = std::make_shared<StateDirectory>(
+      TRY(StateDirectory::Make(config.paths.run_dir, options.ns, options.pod_id,
+                               {config.jail.uid_base, config.jail.uid_count})));
+  setup.machine.uid = setup.state->record().uid;
+  setup.machine.share = setup.state->share();
+  setup.machine.state_directory = setup.state->path();
+  base::Result<void> made = MakeHostSide(setup, first.bundle, config.paths.run_dir);
+  if (made) return setup;
+  const base::Result<void> removed = RemovePod(*setup.state);
+  if (!removed) LOG_WARNING("{}", removed.error().Trail());
+  return std::move(made.error());
+}
+
+std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/rootfs"; }
+
+base::Result<ContainerSetup> SetUpContainer(const std::string& share,
+                                            const CreateRequest& request) {
+  const oci::Spec spec = TRY(LoadSpec(request.bundle));
+  const GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
+  for (const std::string& note : guest.notes) LOG_INFO("container {}: {}", request.id, note);
+  std::string rootfs = RootfsOf(request);
+  if (request.rootfs.empty()) {
+    rootfs = TRY(HostRootPath(spec, request.bundle));
+  } else {
+    TRY(storage::MountRootfs(request.rootfs, rootfs));
+  }
+  TRY(storage::ShareRootfs(share, request.id, rootfs));
+  for (const SharedMount& mount : guest.mounts) {
+    TRY(storage::ShareBind(share, request.id, mount.index, mount.source, mount.options));
+  }
+  return ContainerSetup{oci::Serialise(guest.spec)};
+}
+
+base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,
+                                     const std::string& rootfs) {
+  base::Result<void> unshared = storage::UnshareContainer(share, container_id);
+  base::Result<void> unmounted = storage::UnmountTree(rootfs);
+  if (!unshared) return unshared;
+  return unmounted;
+}
+
+}  // namespace pod

@@ -1,0 +1,41 @@
+// The blocking part of creating a pod and its containers: configuration, spec, directories, mounts.
+// Thread rule: reentrant, blocks; runs on the worker.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runtime/base/result.h"
+#include "runtime/pod/guest_spec.h"
+#include "runtime/pod/machine.h"
+#include "runtime/pod/placement.h"
+#include "runtime/pod/pod.h"
+#include "runtime/pod/state_directory.h"
+
+namespace pod {
+
+struct PodSetup {
+  std::shared_ptr<StateDirectory> state;
+  std::shared_ptr<Placement> placement;
+  MachineOptions machine;  // without the callbacks
+};
+
+// Everything on the host that the machine of `first`, a pod's first container, needs. What was made
+// before a failure is removed.
+base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first);
+
+struct ContainerSetup {
+  std::string spec_json;  // for the agent
+};
+
+// The rootfs, mounted where containerd expects it.
+std::string RootfsOf(const CreateRequest& request);
+
+// Mounts and shares what `request` names. After a failure the caller tears down.
+base::Result<ContainerSetup> SetUpContainer(const std::string& share, const CreateRequest& request);
+
+// Idempotent.
+base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,
+                                     const std::string& rootfs);
+
+}  // namespace pod

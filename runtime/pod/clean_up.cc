@@ -10,6 +10,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
+#include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/pod/pod.h"
 #include "runtime/storage/unmount.h"
 
@@ -18,18 +19,6 @@ namespace {
 
 constexpr int kEndTimeoutMs = 1000;
 constexpr uint32_t kKilledStatus = 128 + SIGKILL;
-constexpr int kCgroupTries = 50;
-constexpr useconds_t kCgroupPauseUs = 10'000;
-
-// A cgroup stays busy for a moment after its last process has been reaped.
-base::Result<void> RemoveCgroup(const std::string& path) {
-  for (int i = 0; i < kCgroupTries; ++i) {
-    if (rmdir(path.c_str()) == 0 || errno == ENOENT) return base::Ok();
-    if (errno != EBUSY) break;
-    usleep(kCgroupPauseUs);
-  }
-  return base::ErrnoError("remove cgroup {}", path);
-}
 
 // Keeps the first error.
 void Note(base::Result<void> step, base::Result<void>* first) {
@@ -69,7 +58,9 @@ base::Result<void> RemovePod(StateDirectory& state) {
   for (const ProcessRecord& process : record.processes) Note(EndProcess(process), &first);
   Note(storage::UnmountTree(state.share()), &first);
   for (const auto& [id, rootfs] : record.rootfs) Note(storage::UnmountTree(rootfs), &first);
-  for (const std::string& cgroup : record.cgroups) Note(RemoveCgroup(cgroup), &first);
+  for (const std::string& path : record.cgroups) {
+    Note(cgroup::PodCgroup::RemoveAt(path, ""), &first);
+  }
   if (!first) {
     first.error().Push(__FILE__, __LINE__, "remove {}", state.path());
     return first;

@@ -27,8 +27,9 @@ struct Container {
 
   // Creation: `create_done` is set until it has been answered.
   PidCallback create_done;
-  std::string spec_json;  // once set up
-  bool set_up = false;    // its mounts may exist
+  std::string cgroups_path;  // as in the spec
+  std::string spec_json;     // once set up
+  bool set_up = false;       // its mounts may exist
   bool stdio_open = false;
   bool in_guest = false;  // the agent knows it
   bool failed = false;    // being undone

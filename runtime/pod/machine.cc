@@ -117,7 +117,9 @@ bool Machine::Continue(base::Result<void> result, const char* step) {
 void Machine::OnConfigured(base::Result<void> result) {
   if (!Continue(std::move(result), "make the machine")) return;
   worker_.Compute<base::Result<void>>(
-      [place = options_.place, pid = vmm_->pid()] { return place(pid); },
+      [place = options_.place, vmm = vmm_->pid(), virtiofsd = virtiofsd_->pid()] {
+        return place(vmm, virtiofsd);
+      },
       [this, alive = std::weak_ptr(alive_)](base::Result<void> placed) {
         if (!alive.expired() && Continue(std::move(placed), "place the vCPU threads")) SendRun();
       });

@@ -55,7 +55,7 @@ struct MachineOptions {
   std::chrono::seconds connect_timeout{60};
   // On the worker. `place`: the vCPU threads wait; masks and cgroups are to be set and verified.
   // `limit`: the agent has answered; the CPU limit is to be put in force.
-  std::function<base::Result<void>(pid_t vmm)> place;
+  std::function<base::Result<void>(pid_t vmm, pid_t virtiofsd)> place;
   std::function<base::Result<void>()> limit;
   // A process of the machine exists; an error ends the boot.
   std::function<base::Result<void>(const char* role, pid_t pid)> on_process;

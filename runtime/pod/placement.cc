@@ -1,30 +1,107 @@
 #include "runtime/pod/placement.h"
 
+#include <sys/sysinfo.h>
+
+#include <utility>
+
+#include "runtime/base/log.h"
+#include "runtime/cgroup/cgroup_path.h"
+#include "runtime/cpu/affinity.h"
+#include "runtime/cpu/request.h"
+#include "runtime/cpu/topology.h"
+
 namespace pod {
 namespace {
 
-class OneFloatingCpu : public Placement {
- public:
-  explicit OneFloatingCpu(uint64_t memory_mib) : memory_mib_(memory_mib) {}
-  std::vector<VcpuPlace> vcpus() const override { return {VcpuPlace{}}; }
-  uint64_t memory_mib() const override { return memory_mib_; }
-  std::vector<std::string> cgroups() const override { return {}; }
-  base::Result<void> MakeCgroups() override { return base::Ok(); }
-  base::Result<void> Place(pid_t) override { return base::Ok(); }
-  base::Result<void> AddHelper(pid_t) override { return base::Ok(); }
-  base::Result<void> AddAnchor(pid_t) override { return base::Ok(); }
-  base::Result<void> Limit() override { return base::Ok(); }
+using base::Code;
+using base::MakeError;
 
- private:
-  uint64_t memory_mib_;
-};
+constexpr uint64_t kMib = 1 << 20;
+
+uint64_t HostMemoryMib() {
+  struct sysinfo info {};
+  if (sysinfo(&info) != 0) return 0;
+  return static_cast<uint64_t>(info.totalram) * info.mem_unit / kMib;
+}
 
 }  // namespace
 
+base::Result<uint64_t> GuestMemoryMib(const config::Config& config, const oci::Spec& spec,
+                                      uint64_t host_memory_mib) {
+  const auto& limits = spec.linux_config.resources.memory;
+  const int64_t limit = limits && limits->limit ? *limits->limit : 0;
+  if (limit <= 0) return config.guest.default_memory_mib;
+  const uint64_t wanted =
+      (static_cast<uint64_t>(limit) + kMib - 1) / kMib + config.guest.memory_overhead_mib;
+  if (host_memory_mib != 0 && wanted > host_memory_mib) {
+    return MakeError(Code::kResourceExhausted,
+                     "linux.resources.memory.limit {}: a guest of {} MiB, and this host has {}",
+                     limit, wanted, host_memory_mib);
+  }
+  return wanted;
+}
+
+Placement::Placement(std::string pod_id, cpu::CpuPlan plan, uint64_t memory_mib,
+                     std::string cgroup_path)
+    : pod_id_(std::move(pod_id)),
+      plan_(std::move(plan)),
+      memory_mib_(memory_mib),
+      cgroup_path_(std::move(cgroup_path)) {}
+
 base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& config,
-                                                         const oci::Spec&, const std::string&) {
+                                                         const oci::Spec& spec,
+                                                         const std::string& pod_id) {
+  const cpu::HostTopology host = TRY(cpu::ReadHostTopology(), "host topology");
+  cpu::CpuRequest request = TRY(cpu::RequestFromSpec(spec));
+  request.shim_mask = TRY(cpu::GetAffinity(0));
+  cpu::CpuPlan plan = TRY(cpu::Plan(host, request, config.cpu), "plan CPUs");
+  for (const cpu::Note& note : plan.notes) LOG_INFO("CPU plan: {}: {}", note.code, note.text);
+  LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\"", plan.vcpus.size(), cpu::ModeName(plan.mode),
+           plan.cpus.ToString());
+  const uint64_t memory_mib = TRY(GuestMemoryMib(config, spec, HostMemoryMib()));
+  std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, pod_id));
   return std::unique_ptr<Placement>(
-      std::make_unique<OneFloatingCpu>(config.guest.default_memory_mib));
+      new Placement(pod_id, std::move(plan), memory_mib, std::move(path)));
+}
+
+base::Result<void> Placement::MakeCgroups() {
+  const bool wanted = plan_.cpu_max.has_value() || !plan_.cpus.empty() || !plan_.mems.empty();
+  cgroup_ = TRY(cgroup::PodCgroup::Create(cgroup_path_, pod_id_, wanted));
+  for (const std::string& note : cgroup_->notes()) LOG_INFO("cgroup: {}", note);
+  return base::Ok();
+}
+
+base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers) {
+  TRY(cgroup_->AddVmmProcess(vmm));
+  for (const pid_t helper : helpers) TRY(cgroup_->AddVmmProcess(helper));
+  const std::vector<pid_t> vcpus = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size()));
+  for (const pid_t tid : vcpus) TRY(cgroup_->AddVcpuThread(tid));
+  TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
+  // Masks last: before Linux 6.2 each change of a cpuset overwrites them.
+  for (size_t i = 0; i < plan_.vcpus.size(); ++i) {
+    if (plan_.vcpus[i].affinity.empty()) continue;
+    TRY(cpu::SetAndVerify(vcpus[i], plan_.vcpus[i].affinity), "vcpu{}", i);
+  }
+  if (plan_.housekeeping.empty()) return base::Ok();
+  for (const pid_t tid : TRY(cpu::OtherThreads(vmm))) {
+    TRY(cpu::SetAndVerify(tid, plan_.housekeeping), "housekeeping");
+  }
+  return base::Ok();
+}
+
+base::Result<void> Placement::AddAnchor(pid_t pid, const std::string& cgroups_path) {
+  return cgroup_->AddAnchor(pid, cgroups_path);
+}
+
+base::Result<void> Placement::Limit() {
+  cgroup::CpuLimit limit;
+  limit.shares = plan_.shares;
+  if (plan_.cpu_max) {
+    limit.quota_us = plan_.cpu_max->quota_us;
+    limit.period_us = plan_.cpu_max->period_us;
+    limit.burst_us = plan_.cpu_max->burst_us;
+  }
+  return cgroup_->SetCpuLimit(limit);
 }
 
 }  // namespace pod

@@ -1,46 +1,60 @@
-// Where a pod's machine runs on the host: the CPU plan, its cgroups and masks. Decisions are
-// runtime/cpu's; this applies them (cpu.md, "Applying").
+// Where a pod's machine runs on the host: applies a CPU plan (cpu.md, "Applying"): cgroups, masks,
+// limits. What is applied was decided by runtime/cpu.
 //
-// Thread rule: blocks; one call at a time, on the worker. Ownership: Remove, or a clean-up by the
-// pod's record, ends what it made.
+// Thread rule: blocks; one call at a time, on the worker. Ownership: destroying it leaves the
+// cgroups, which go with the pod's record (clean_up.h).
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "oci/spec.h"
 #include "runtime/base/result.h"
+#include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/config/config.h"
-#include "runtime/pod/machine.h"
+#include "runtime/cpu/plan.h"
 
 namespace pod {
 
 class Placement {
  public:
-  // Plans for the pod's first container.
+  // Plans for the pod's first container, on this host. Logs the plan's notes.
   static base::Result<std::unique_ptr<Placement>> Plan(const config::Config& config,
                                                        const oci::Spec& spec,
                                                        const std::string& pod_id);
-  virtual ~Placement() = default;
 
-  virtual std::vector<VcpuPlace> vcpus() const = 0;
-  virtual uint64_t memory_mib() const = 0;
-  // Absolute paths of the cgroups that MakeCgroups will have made, children first: for the record.
-  virtual std::vector<std::string> cgroups() const = 0;
+  const cpu::CpuPlan& plan() const { return plan_; }
+  uint64_t memory_mib() const { return memory_mib_; }
+  // cgroupsPath resolved: what RemovePod is to remove.
+  const std::string& cgroup() const { return cgroup_path_; }
 
-  virtual base::Result<void> MakeCgroups() = 0;
-  // The vCPU threads of `vmm` exist and wait: moves them, sets their masks, and reads all back.
-  virtual base::Result<void> Place(pid_t vmm) = 0;
-  // A process that belongs to the pod but is no vCPU.
-  virtual base::Result<void> AddHelper(pid_t pid) = 0;
-  // A container's anchor, whose cgroup is the container's own.
-  virtual base::Result<void> AddAnchor(pid_t pid) = 0;
+  base::Result<void> MakeCgroups();
+  // The vCPU threads of `vmm` exist and wait: moves them and `helpers` (processes that belong to
+  // the pod), sets the masks, and reads all back.
+  base::Result<void> Place(pid_t vmm, const std::vector<pid_t>& helpers);
+  // A container's anchor, into that container's cgroup.
+  base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
   // Puts the CPU limit in force.
-  virtual base::Result<void> Limit() = 0;
+  base::Result<void> Limit();
+
+ private:
+  Placement(std::string pod_id, cpu::CpuPlan plan, uint64_t memory_mib, std::string cgroup_path);
+
+  std::string pod_id_;
+  cpu::CpuPlan plan_;
+  uint64_t memory_mib_;
+  std::string cgroup_path_;
+  std::optional<cgroup::PodCgroup> cgroup_;
 };
+
+// The guest's RAM: the container's limit and the guest's overhead, or the default (cpu.md,
+// "Applying"). kResourceExhausted if it is more than `host_memory_mib`.
+base::Result<uint64_t> GuestMemoryMib(const config::Config& config, const oci::Spec& spec,
+                                      uint64_t host_memory_mib);
 
 }  // namespace pod

@@ -61,7 +61,9 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   placement_ = std::move(setup->placement);
   if (shutting_down_ || when_gone_) return OnBooted(MakeError(Code::kCancelled, "called off"));
   MachineOptions options = std::move(setup->machine);
-  options.place = [placement = placement_](pid_t vmm) { return placement->Place(vmm); };
+  options.place = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
+    return placement->Place(vmm, {virtiofsd});
+  };
   options.limit = [placement = placement_] { return placement->Limit(); };
   options.on_process = [this](const char* role, pid_t pid) { return RecordProcess(role, pid); };
   machine_ = std::make_unique<Machine>(
@@ -118,6 +120,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         if (!ready || ready->failed) return;
         if (!setup) return FailCreate(ready, std::move(setup.error()));
         ready->spec_json = std::move(setup->spec_json);
+        ready->cgroups_path = std::move(setup->cgroups_path);
         ContinueCreate(ready);
       });
 }
@@ -167,7 +170,7 @@ base::Result<void> Pod::StartAnchor(const ContainerPtr& container) {
   }));
   container->pid = container->anchor->pid();
   TRY(RecordProcess("anchor", container->pid));
-  return placement_->AddAnchor(container->pid);
+  return placement_->AddAnchor(container->pid, container->cgroups_path);
 }
 
 void Pod::OnStream(GuestStream stream) {

@@ -34,7 +34,15 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
   if (!config.guest.extra_cmdline.empty()) machine.command_line += " " + config.guest.extra_cmdline;
   machine.connect_timeout = std::chrono::seconds(config.agent.connect_timeout_seconds);
   machine.virtiofsd = TRY(FindVirtiofsd(config.paths.virtiofsd));
-  machine.vcpus = placement.vcpus();
+  for (const cpu::VcpuPlan& vcpu : placement.plan().vcpus) {
+    machine.vcpus.push_back({.package = vcpu.package,
+                             .die = vcpu.die,
+                             .core = vcpu.core,
+                             .thread = vcpu.thread,
+                             .l2 = vcpu.l2,
+                             .l3 = vcpu.l3,
+                             .node = vcpu.node});
+  }
   machine.memory_mib = placement.memory_mib();
   return machine;
 }
@@ -42,7 +50,7 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
 base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
                                 const std::string& run_dir) {
   StateDirectory& state = *setup.state;
-  state.record().cgroups = setup.placement->cgroups();
+  state.record().cgroups.assign(1, setup.placement->cgroup());
   TRY(state.Save());
   if (run_dir != kDefaultRunDir) {
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));
@@ -91,7 +99,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
   for (const SharedMount& mount : guest.mounts) {
     TRY(storage::ShareBind(share, request.id, mount.index, mount.source, mount.options));
   }
-  return ContainerSetup{oci::Serialise(guest.spec)};
+  return ContainerSetup{oci::Serialise(guest.spec), spec.linux_config.cgroups_path};
 }
 
 base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,

@@ -25,7 +25,8 @@ struct PodSetup {
 base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first);
 
 struct ContainerSetup {
-  std::string spec_json;  // for the agent
+  std::string spec_json;     // for the agent
+  std::string cgroups_path;  // for the anchor
 };
 
 // The rootfs, mounted where containerd expects it.

@@ -35,7 +35,8 @@ std::string RunDirOf(const std::string& bundle) {
 base::Result<void> EndProcess(const ProcessRecord& process) {
   const base::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
   if (!pidfd) {
-    if (errno == ESRCH) return base::Ok();
+    // EINVAL: the number lives on as that of a session or a process group only.
+    if (errno == ESRCH || errno == EINVAL) return base::Ok();
     return base::ErrnoError("pidfd_open({})", process.pid);
   }
   // The pidfd is held: what is found now under this number is what the signal goes to.

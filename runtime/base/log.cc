@@ -56,7 +56,9 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
 
 }  // namespace
 
-void InitLog(BorrowedFd sink, LogLevel lowest) { Logger() = MakeLogger(sink.get(), ToSpdlog(lowest)); }
+void InitLog(BorrowedFd sink, LogLevel lowest) {
+  Logger() = MakeLogger(sink.get(), ToSpdlog(lowest));
+}
 
 bool LogEnabled(LogLevel level) { return Logger()->should_log(ToSpdlog(level)); }
 
@@ -78,12 +80,11 @@ void LogLine(LogLevel level, std::string_view message) {
 std::string Escaped(std::string_view text, size_t limit) {
   std::string out;
   for (const char c : text) {
-    if (out.size() >= limit) break;
-    if (c >= 0x20 && c < 0x7f) {
-      out += c;
-    } else {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    }
+    const bool printable = c >= 0x20 && c < 0x7f;
+    const std::string piece =
+        printable ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    if (out.size() + piece.size() > limit) break;
+    out += piece;
   }
   return out;
 }

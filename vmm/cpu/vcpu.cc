@@ -39,9 +39,12 @@ Vcpu::Vcpu(uint32_t index, kvm::VcpuFd fd, const Environment& environment)
     : index_(index), fd_(std::move(fd)), environment_(environment) {}
 
 Vcpu::~Vcpu() {
-  if (!thread_.joinable()) return;
   Request(Wish::kEnd);
-  thread_.join();
+  Join();
+}
+
+void Vcpu::Join() {
+  if (thread_.joinable()) thread_.join();
 }
 
 base::Result<void> Vcpu::Realise() {

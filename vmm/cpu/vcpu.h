@@ -47,6 +47,8 @@ class Vcpu {
 
   // Starts the thread and returns when it is parked. Once.
   base::Result<void> Realise();
+  // Waits until the thread is gone; it must have been asked to end. Owner's thread.
+  void Join();
   // What the vCPU shall do from now on; returns at once. kEnd is final.
   void Request(Wish wish);
 

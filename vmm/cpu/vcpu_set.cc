@@ -13,6 +13,11 @@ VcpuSet::VcpuSet(Options options)
                    .on_stop = [this](Stop stop) { StopAll(std::move(stop)); },
                    .on_rest = [this](Vcpu::State) { OnRest(); }} {}
 
+VcpuSet::~VcpuSet() {
+  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kEnd);
+  for (const auto& vcpu : vcpus_) vcpu->Join();
+}
+
 void VcpuSet::Add(kvm::VcpuFd fd) {
   vcpus_.push_back(
       std::make_unique<Vcpu>(static_cast<uint32_t>(vcpus_.size()), std::move(fd), environment_));

@@ -30,6 +30,11 @@ class VcpuSet {
   };
 
   explicit VcpuSet(Options options);
+  // Ends and joins all threads before it lets go of any vCPU: a thread that comes to rest looks at
+  // all of them.
+  ~VcpuSet();
+  VcpuSet(const VcpuSet&) = delete;
+  VcpuSet& operator=(const VcpuSet&) = delete;
 
   void Add(kvm::VcpuFd fd);
   // Process-wide: the handler of the signal that kicks vCPUs. Before Realise.

@@ -128,7 +128,9 @@ TEST_F(StateTest, CleanUpAfterACrash) {
     _exit(0);
   }
   state->record().rootfs["a"] = bundle_ + "/rootfs";
-  state->record().processes.push_back(*DescribeProcess("vmm", child));
+  const base::Result<ProcessRecord> described = DescribeProcess("vmm", child);
+  ASSERT_TRUE(described);
+  state->record().processes.push_back(*described);
   ASSERT_TRUE(state->Save());
 
   const auto cleaned = CleanUp("ns", "a", bundle_);
@@ -150,7 +152,9 @@ TEST_F(StateTest, ReusedPidIsLeftAlone) {
     pause();
     _exit(0);
   }
-  ProcessRecord record = *DescribeProcess("vmm", child);
+  const base::Result<ProcessRecord> described = DescribeProcess("vmm", child);
+  ASSERT_TRUE(described);
+  ProcessRecord record = *described;
   record.start_ticks -= 1;
   EXPECT_TRUE(EndProcess(record));
   EXPECT_EQ(kill(child, 0), 0);

@@ -20,8 +20,8 @@ Result<UniqueFd> OpenInRoot(BorrowedFd root, const std::string& path, int flags,
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
   how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  UniqueFd fd(static_cast<int>(TEMP_FAILURE_RETRY(
-      syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof how))));
+  UniqueFd fd(static_cast<int>(
+      TEMP_FAILURE_RETRY(syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof how))));
   if (!fd) return ErrnoError("open {} below its root", path);
   return fd;
 }
@@ -71,6 +71,7 @@ Result<void> WriteFileAtomic(const std::string& path, std::string_view text, mod
     Result<void> written = WriteAll(fd, text);
     if (!written) {
       unlink(temporary.c_str());
+      written.error().Push(__FILE__, __LINE__, "write {}", temporary);
       return written;
     }
   }

@@ -20,6 +20,10 @@ using PrepareLevel =
 base::Result<void> MakeGroup(const std::string& root, const std::string& path,
                              const PrepareLevel& prepare);
 
+// Removes the parents of `root` + `path` that MakeGroup made and that are empty now, upwards; stops
+// at the first that is neither.
+void RemoveEmptyParents(const std::string& root, std::string path);
+
 // Has processes of its own (or, at the root of a threaded domain, below).
 base::Result<bool> IsPopulated(const std::string& directory);
 

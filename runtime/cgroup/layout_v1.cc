@@ -189,8 +189,12 @@ base::Result<void> LayoutV1::Remove(const std::string& path) {
     TRY(RemoveGroup(root + path + kVcpuLeaf));
     TRY(RemoveGroup(root + path + kVmmLeaf));
     TRY(RemoveGroup(root + path));
+    RemoveEmptyParents(root, path);
   }
-  for (const std::string& root : whole_) TRY(RemoveGroup(root + path));
+  for (const std::string& root : whole_) {
+    TRY(RemoveGroup(root + path));
+    RemoveEmptyParents(root, path);
+  }
   return base::Ok();
 }
 

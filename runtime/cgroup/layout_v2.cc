@@ -124,7 +124,9 @@ base::Result<void> LayoutV2::Remove(const std::string& path) {
   }
   TRY(RemoveGroup(pod + kVcpuLeaf));
   TRY(RemoveGroup(pod + kVmmLeaf));
-  return RemoveGroup(pod);
+  TRY(RemoveGroup(pod));
+  RemoveEmptyParents(root_, path);
+  return base::Ok();
 }
 
 }  // namespace

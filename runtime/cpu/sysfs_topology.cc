@@ -31,6 +31,9 @@ class Reader {
   GroupOf CacheGroups(uint32_t level, const GroupOf& fallback);
   GroupOf Checked(const std::map<uint32_t, CpuSet>& lists, const char* level,
                   const GroupOf& fallback);
+  // `outer` if no group of `inner` is divided among its groups, else `inner` with a note: no guest
+  // can be told of a cache that cuts through a core (seen under QEMU, CPU model EPYC-Rome).
+  GroupOf Nested(const GroupOf& inner, const GroupOf& outer, const char* level, const char* parts);
   void ReadNodes();
 
   std::string root_;
@@ -106,6 +109,18 @@ Reader::GroupOf Reader::CacheGroups(uint32_t level, const GroupOf& fallback) {
   return Checked(lists, level == 2 ? "L2 cache" : "L3 cache", fallback);
 }
 
+Reader::GroupOf Reader::Nested(const GroupOf& inner, const GroupOf& outer, const char* level,
+                               const char* parts) {
+  for (const auto& [cpu, group] : inner) {
+    if (outer.at(group) == outer.at(cpu)) continue;
+    host_.notes.push_back(
+        {"host_topology_incomplete",
+         fmt::format("sysfs has {} in two {} groups: one is assumed for each", parts, level)});
+    return inner;
+  }
+  return outer;
+}
+
 void Reader::ReadNodes() {
   const auto nodes = List("node/online");
   for (const uint32_t id : nodes.value_or(CpuSet())) {
@@ -165,8 +180,8 @@ base::Result<HostTopology> Reader::Read() {
   const GroupOf package = Groups("package_cpus_list", "package", everything);
   const GroupOf die = Groups("die_cpus_list", "die", package);
   const GroupOf core = Groups("core_cpus_list", "core", alone);
-  const GroupOf l2 = CacheGroups(2, core);
-  const GroupOf l3 = CacheGroups(3, die);
+  const GroupOf l2 = Nested(core, CacheGroups(2, core), "L2 cache", "threads of a core");
+  const GroupOf l3 = Nested(l2, CacheGroups(3, die), "L3 cache", "CPUs of an L2 cache");
   ReadNodes();
   const CpuSet isolated = List("cpu/isolated").value_or(CpuSet());
 

@@ -31,8 +31,9 @@ struct Container {
   std::string spec_json;     // once set up
   bool set_up = false;       // its mounts may exist
   bool stdio_open = false;
-  bool in_guest = false;  // the agent knows it
-  bool failed = false;    // being undone
+  bool asked_guest = false;  // CreateContainer was called
+  bool in_guest = false;     // the agent knows it
+  bool failed = false;       // being undone
   bool deleting = false;
 
   bool created() const { return !create_done && !failed; }

@@ -50,7 +50,8 @@ base::Result<void> Machine::Spawn() {
       loop_, [this](GuestStream stream) { events_.on_stream(std::move(stream)); });
   virtiofsd_ =
       TRY(Virtiofsd::Start(loop_, options_.virtiofsd, options_.share, options_.state_directory,
-                           [this](std::string why) { Kill(std::move(why)); }),
+                           // It also ends because the vmm did, which then says why.
+                           [this](std::string why) { KillSoon(std::move(why)); }),
           "file server");
   TRY(options_.on_process("virtiofsd", virtiofsd_->pid()));
   vmm_ = TRY(VmmProcess::Spawn(

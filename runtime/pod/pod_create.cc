@@ -1,9 +1,9 @@
 // Pod: from CreateContainer to its answer.
 //
-//   first container:  SetUpPod (worker) ─► Machine::Boot ─┐
-//   later ones wait ──────────────────────────────────────┴─► SetUpContainer (worker) ─┐
-//   each: Stdio::Open ────────────────────────────────────────────────────────────────┴─►
-//         agent CreateContainer ─► anchor ─► answer
+//   first container:  SetUpPod (worker) ─┬─► Machine::Boot ──────────────┐
+//   each:                                └─► SetUpContainer (worker) ────┤
+//   each:             Stdio::Open ───────────────────────────────────────┴─►
+//                     agent CreateContainer ─► anchor ─► answer
 //
 // A step that fails undoes the container; if the machine was made for it, the machine too.
 #include <signal.h>
@@ -43,7 +43,7 @@ void Pod::CreateContainer(CreateRequest request, PidCallback done) {
     opening->stdio_open = true;
     ContinueCreate(opening);
   });
-  if (machine_running()) return SetUp(container);
+  if (state_) return SetUp(container);
   waiting_.push_back(container);
   if (machine_state_ == MachineState::kNone) StartMachine(container);
 }
@@ -71,6 +71,8 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
       Machine::Events{.on_stream = [this](GuestStream stream) { OnStream(std::move(stream)); },
                       .on_end = [this](std::string why) { OnMachineEnd(std::move(why)); }});
   machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
+  // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
+  SetUpWaiting();
 }
 
 base::Result<void> Pod::RecordProcess(const char* role, pid_t pid) {
@@ -82,7 +84,9 @@ void Pod::OnBooted(base::Result<void> result) {
   if (result) {
     machine_state_ = MachineState::kRunning;
     if (when_gone_) return machine_->Kill("called off");
-    return SetUpWaiting();
+    const auto containers = containers_;  // answers may change it
+    for (const auto& [id, container] : containers) ContinueCreate(container);
+    return;
   }
   const Code code = result.error().code();
   const std::string message = result.error().Message();
@@ -125,11 +129,12 @@ void Pod::SetUp(const ContainerPtr& container) {
       });
 }
 
-// Two paths meet here.
+// Three paths meet here: streams, mounts, machine.
 void Pod::ContinueCreate(const ContainerPtr& container) {
-  if (container->stdio_open && !container->spec_json.empty() && machine_running()) {
-    CreateInGuest(container);
-  }
+  if (container->failed || container->asked_guest || !machine_running()) return;
+  if (!container->stdio_open || container->spec_json.empty()) return;
+  container->asked_guest = true;
+  CreateInGuest(container);
 }
 
 void Pod::CreateInGuest(const ContainerPtr& container) {

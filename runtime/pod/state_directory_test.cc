@@ -37,6 +37,7 @@ TEST(Record, ComesBackAsWritten) {
   record.processes.push_back({"anchor", 43, 7});
   record.cgroups.emplace_back("/default/t1");
   record.cgroups.emplace_back("/a b");
+  record.cgroup_parents.emplace_back("/sys/fs/cgroup/default");
   record.rootfs["t1"] = "/run/a b/rootfs";
   const auto parsed = ParseRecord(FormatRecord(record));
   ASSERT_TRUE(parsed);
@@ -49,6 +50,7 @@ TEST(Record, RejectsWhatItDoesNotWriteAndPassesOverWhatIsNewer) {
   EXPECT_FALSE(ParseRecord("process vmm x\n"));
   EXPECT_FALSE(ParseRecord("uid x\n"));
   EXPECT_FALSE(ParseRecord("rootfs t1\n"));
+  EXPECT_FALSE(ParseRecord("cgroup\n"));
   EXPECT_TRUE(ParseRecord("pin 3-4\n"));
 }
 

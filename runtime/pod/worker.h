@@ -1,7 +1,8 @@
-// A small pool of threads for what blocks: mounts, /proc, cgroups, opening files.
+// A thread for what blocks: mounts, /proc, cgroups. One: jobs run in the order they were given, so
+// that removing a pod comes after whatever still makes a part of it.
 //
-// Thread rule: reactor-bound; jobs run on the pool's threads, `done` on the reactor. Destroying the
-// worker waits for jobs that run and drops the rest; no `done` is called after that.
+// Thread rule: reactor-bound; jobs run on the worker's thread, `done` on the reactor. Destroying
+// the worker waits for the job that runs and drops the rest; no `done` is called after that.
 #pragma once
 
 #include <condition_variable>
@@ -12,7 +13,6 @@
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "runtime/base/event_loop.h"
 
@@ -48,8 +48,7 @@ class Worker {
   std::condition_variable wakeup_;
   std::deque<Task> tasks_;  // guarded by mutex_
   bool stop_ = false;       // guarded by mutex_
-  size_t idle_ = 0;         // guarded by mutex_
-  std::vector<std::thread> threads_;
+  std::thread thread_;
 };
 
 }  // namespace pod

@@ -62,8 +62,6 @@ base::Result<void> RemovePod(StateDirectory& state) {
   for (const std::string& path : record.cgroups) {
     Note(cgroup::PodCgroup::RemoveAt(path, ""), &first);
   }
-  // Others may have come to live there; rmdir(2) then fails, and that is fine.
-  for (const std::string& parent : record.cgroup_parents) rmdir(parent.c_str());
   if (!first) {
     first.error().Push(__FILE__, __LINE__, "remove {}", state.path());
     return first;

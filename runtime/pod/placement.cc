@@ -1,7 +1,6 @@
 #include "runtime/pod/placement.h"
 
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include <utility>
 
@@ -63,21 +62,6 @@ base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& c
   std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, pod_id));
   return std::unique_ptr<Placement>(
       new Placement(pod_id, std::move(plan), memory_mib, std::move(path)));
-}
-
-std::vector<std::string> Placement::MissingParents() const {
-  std::vector<std::string> missing;
-  const cgroup::Hierarchies host = cgroup::Hierarchies::Host();
-  for (const cgroup::Hierarchy& hierarchy : host.all()) {
-    if (!hierarchy.writable) continue;
-    for (size_t end = cgroup_path_.rfind('/'); end != 0 && end != std::string::npos;
-         end = cgroup_path_.rfind('/', end - 1)) {
-      const std::string parent = hierarchy.mount_point + cgroup_path_.substr(0, end);
-      if (access(parent.c_str(), F_OK) == 0) break;
-      missing.push_back(parent);
-    }
-  }
-  return missing;
 }
 
 base::Result<void> Placement::MakeCgroups() {

@@ -32,8 +32,6 @@ class Placement {
   uint64_t memory_mib() const { return memory_mib_; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
-  // The directories above it that are not there at this moment, deepest first.
-  std::vector<std::string> MissingParents() const;
 
   base::Result<void> MakeCgroups();
   // The vCPU threads of `vmm` exist and wait: moves them and `helpers` (processes that belong to

@@ -51,7 +51,6 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
                                 const std::string& run_dir) {
   StateDirectory& state = *setup.state;
   state.record().cgroups.assign(1, setup.placement->cgroup());
-  state.record().cgroup_parents = setup.placement->MissingParents();
   TRY(state.Save());
   if (run_dir != kDefaultRunDir) {
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));

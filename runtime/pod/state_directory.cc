@@ -69,14 +69,11 @@ base::Result<void> ParseRecordLine(std::string_view line, Record* record) {
   } else if (key == "cgroup" && words.size() >= 2) {
     record->cgroups.emplace_back(line.substr(key.size() + 1));
     return base::Ok();
-  } else if (key == "cgroup-parent" && words.size() >= 2) {
-    record->cgroup_parents.emplace_back(line.substr(key.size() + 1));
-    return base::Ok();
   } else if (key == "rootfs" && words.size() >= 3) {
     const std::string id(words[1]);
     record->rootfs[id] = line.substr(key.size() + 1 + id.size() + 1);
     return base::Ok();
-  } else if (key != "uid" && key != "process" && !key.starts_with("cgroup") && key != "rootfs") {
+  } else if (key != "uid" && key != "process" && key != "cgroup" && key != "rootfs") {
     return base::Ok();
   }
   return MakeError(Code::kInvalidArgument, "record: \"{}\" cannot be read", line);
@@ -118,9 +115,6 @@ std::string FormatRecord(const Record& record) {
     text += fmt::format("process {} {} {}\n", process.role, process.pid, process.start_ticks);
   }
   for (const std::string& cgroup : record.cgroups) text += fmt::format("cgroup {}\n", cgroup);
-  for (const std::string& parent : record.cgroup_parents) {
-    text += fmt::format("cgroup-parent {}\n", parent);
-  }
   for (const auto& [id, path] : record.rootfs) text += fmt::format("rootfs {} {}\n", id, path);
   return text;
 }

@@ -41,9 +41,7 @@ base::Result<ProcessRecord> DescribeProcess(std::string role, pid_t pid);
 struct Record {
   uid_t uid = 0;  // the vmm's; 0: none yet
   std::vector<ProcessRecord> processes;
-  std::vector<std::string> cgroups;  // below the root of each hierarchy
-  // Directories above them that were not there before: removed if nothing else is in them by then.
-  std::vector<std::string> cgroup_parents;    // absolute, deepest first
+  std::vector<std::string> cgroups;           // below the root of each hierarchy
   std::map<std::string, std::string> rootfs;  // container id → where its rootfs is mounted
   bool operator==(const Record&) const = default;
 };

@@ -37,7 +37,6 @@ TEST(Record, ComesBackAsWritten) {
   record.processes.push_back({"anchor", 43, 7});
   record.cgroups.emplace_back("/default/t1");
   record.cgroups.emplace_back("/a b");
-  record.cgroup_parents.emplace_back("/sys/fs/cgroup/default");
   record.rootfs["t1"] = "/run/a b/rootfs";
   const auto parsed = ParseRecord(FormatRecord(record));
   ASSERT_TRUE(parsed);

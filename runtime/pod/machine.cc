@@ -38,6 +38,7 @@ Machine::~Machine() = default;
 
 void Machine::Boot(std::function<void(base::Result<void>)> done) {
   state_ = State::kBooting;
+  booting_since_ = std::chrono::steady_clock::now();
   boot_done_ = std::move(done);
   base::Result<void> spawned = Spawn();
   if (spawned) spawned = SendConfigure();
@@ -165,8 +166,10 @@ void Machine::OnHello(base::Result<AgentClient::GuestInfo> answer) {
   base::Result<void> result;
   if (!answer) result = std::move(answer.error());
   if (answer) {
-    LOG_INFO("guest is up: kernel {}, agent {}, {} CPUs", answer->kernel_release,
-             answer->agent_version, answer->online_cpus.size());
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - booting_since_);
+    LOG_INFO("guest is up after {} ms: kernel {}, agent {}, {} CPUs", took.count(),
+             answer->kernel_release, answer->agent_version, answer->online_cpus.size());
   }
   if (!Continue(std::move(result), "greet the agent")) return;
   deadline_.Cancel();

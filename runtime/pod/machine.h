@@ -111,6 +111,7 @@ class Machine {
   Events events_;
   State state_ = State::kNew;
   bool powering_off_ = false;
+  std::chrono::steady_clock::time_point booting_since_;
   std::function<void(base::Result<void>)> boot_done_;
   std::unique_ptr<base::Error> boot_error_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -14,6 +14,7 @@ install_program() {
   found=$(install_find "$1" "$2")
   if [[ $found ]]; then
     install -D -m 755 "$found" "$3"
+    strip "$3"  # a tenth of the bytes to copy into the machine
   else
     [[ ${4:-} ]] || fail 1 "no program $2 in $1 (PINION_BUILD)"
   fi

@@ -47,10 +47,16 @@ class Server::Impl {
 
   base::Result<void> Serve(base::UniqueFd connection, std::function<void()> on_closed) {
     const uint64_t id = next_id_++;
+    // A handler may destroy the server and then reply: its session outlives us by that much.
+    const std::weak_ptr<void> alive = alive_;
     auto session = TRY(Session::Create(
         loop_, table_, std::move(connection),
-        [this, id, on_closed = std::move(on_closed)] { OnClosed(id, on_closed); },
-        [this] { CheckFlushed(); }));
+        [this, alive, id, on_closed = std::move(on_closed)] {
+          if (!alive.expired()) OnClosed(id, on_closed);
+        },
+        [this, alive] {
+          if (!alive.expired()) CheckFlushed();
+        }));
     sessions_.emplace(id, std::move(session));
     return base::Ok();
   }

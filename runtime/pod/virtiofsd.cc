@@ -56,10 +56,17 @@ base::Result<std::pair<base::UniqueFd, base::UniqueFd>> ListenAndConnect(
 }  // namespace
 
 base::Result<VirtiofsdProgram> FindVirtiofsd(const std::string& configured) {
-  if (!configured.empty()) return VirtiofsdProgram{configured, TRY(Probe(configured))};
+  // No TRY inside the braces: g++ 12 leaks the members made before one that returns.
+  if (!configured.empty()) {
+    const VirtiofsdFlavour flavour = TRY(Probe(configured));
+    return VirtiofsdProgram{configured, flavour};
+  }
   std::string looked;
   for (const char* place : kUsualPlaces) {
-    if (access(place, F_OK) == 0) return VirtiofsdProgram{place, TRY(Probe(place))};
+    if (access(place, F_OK) == 0) {
+      const VirtiofsdFlavour flavour = TRY(Probe(place));
+      return VirtiofsdProgram{place, flavour};
+    }
     looked += looked.empty() ? place : std::string(", ") + place;
   }
   return base::MakeError(base::Code::kNotFound,

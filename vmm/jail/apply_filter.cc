@@ -41,7 +41,9 @@ base::Result<Policies> Prepare() {
   if (sigaction(SIGSYS, &action, nullptr) != 0) return base::ErrnoError("jail: handle SIGSYS");
   // The first log line would else look for the time zone's file.
   tzset();
-  return Policies{.vcpu = TRY(VcpuPolicy()), .device = TRY(DevicePolicy())};
+  auto vcpu = TRY(VcpuPolicy());
+  auto device = TRY(DevicePolicy());
+  return Policies{.vcpu = std::move(vcpu), .device = std::move(device)};
 }
 
 // Once for all threads: a thread under a filter may neither take a signal nor make a file, which

@@ -2,9 +2,11 @@
 # The disk, kernel and initrd of a machine: one directory of the cache for each set of inputs.
 
 image_packages() {
+  local suite=$1 extra=$2
   echo openssh-server iproute2 procps kmod util-linux busybox-static containerd runc \
     containernetworking-plugins iptables e2fsprogs dmsetup erofs-utils jq socat strace
-  case $1 in
+  echo "${extra//,/ }"
+  case $suite in
     bookworm) echo qemu-system-common ;; # has the C virtiofsd; bookworm has no Rust one
     *) echo virtiofsd ;;
   esac
@@ -25,23 +27,25 @@ image_keys() {
 image_key() {
   {
     echo "$1"
-    image_packages "$1"
+    image_packages "$1" "$2"
     cat "$cache"/ssh/*.pub "$testbed"/lib/image.sh "$tree"/packaging/lib/debian.sh
     find "$testbed/machine" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
   } | short_hash
 }
 
-# Prints the directory of the image of SUITE, after building it if need be.
+# Prints the directory of the image of SUITE, with EXTRA packages (a list with commas, or nothing),
+# after building it if need be.
 image_ensure() {
-  local suite=$1 dir
+  local suite=$1 extra=$2 dir
   locked keys image_keys
-  dir=$cache/machine-$suite-$(image_key "$suite")
-  [[ -d $dir ]] || locked "machine-$suite" image_build "$suite" "$dir" >&2
+  dir=$cache/machine-$suite${extra:++$extra}-$(image_key "$suite" "$extra")
+  [[ -d $dir ]] || locked "machine-$suite" image_build "$suite" "$extra" "$dir" >&2
+  touch "$dir" # used: see image_forget
   echo "$dir"
 }
 
 image_build() {
-  local suite=$1 dir=$2 work release old date_options
+  local suite=$1 extra=$2 dir=$3 work release date_options
   [[ ! -d $dir ]] || return 0 # another builder made it while this one waited
   work=$(mktemp -d "$cache/.build.XXXXXX")
   # shellcheck disable=SC2064 # the local variable is gone when the trap runs
@@ -53,7 +57,7 @@ image_build() {
   logged "$cache/log/mmdebstrap-$suite" mmdebstrap --variant=minbase --mode=root "${date_options[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --include="$(tr ' \n' ',,' <<<"$(echo $(image_packages "$suite"))" | sed 's/,$//')" \
+    --include="$(tr ' \n' ',,' <<<"$(echo $(image_packages "$suite" "$extra"))" | sed 's/,$//')" \
     "$suite" "$work/root" "$(debian_source "$suite")"
   say "  kernel of $suite"
   release=$(debian_cloud_kernel "$suite" "$work/kernel")
@@ -69,11 +73,16 @@ image_build() {
     -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -O ^metadata_csum \
     -d "$work/root" "$work/out/disk"
   echo "$release" >"$work/out/release"
-  for old in "$cache/machine-$suite-"*; do rm -rf "$old"; done
+  image_forget
   mv "$work/out" "$dir"
   rm -rf "$work"
   trap - EXIT
   say "  done: $dir"
+}
+
+# Removes the images that nobody used for a week: several checkouts may share the cache.
+image_forget() {
+  find "$cache" -maxdepth 1 -name 'machine-*' -mtime +7 -exec rm -rf {} +
 }
 
 # Our own files in the root. ssh keys are the cache's; PID 1 and its helpers are machine/.

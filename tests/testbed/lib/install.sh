@@ -22,7 +22,7 @@ install_program() {
 
 # Guest files in STAGE: those of PINION_GUEST, or else built with this build's agent.
 install_guest() {
-  local build=$1 target=$2 guest=${PINION_GUEST:-$cache/guest} agent
+  local build=$1 target=$2 guest=${PINION_GUEST:-$build/guest} agent
   if [[ ! ${PINION_GUEST:-} ]]; then
     agent=$(install_find "$build" pinion-agent)
     [[ $agent ]] || fail 1 "no program pinion-agent in $build (PINION_BUILD)"

@@ -26,7 +26,7 @@ qemu_numa() {
 readonly qemu_cpu=EPYC-Rome,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,\
 -clzero,-ibpb,-amd-stibp,-nrip-save,-xsavec,-xsaves
 readonly qemu_kernel_line="console=ttyS0 quiet loglevel=4 panic=-1 audit=0 apparmor=0 nowatchdog \
-mitigations=off tsc=reliable rcupdate.rcu_cpu_stall_suppress=1"
+mitigations=off tsc=reliable rcupdate.rcu_cpu_stall_suppress=1 numa_balancing=disable"
 
 # Size of the disk over which large files are pushed (ssh.sh); sparse.
 readonly transfer_bytes=$((4 << 30))

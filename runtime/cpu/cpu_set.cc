@@ -36,7 +36,11 @@ CpuSet::CpuSet(std::initializer_list<uint32_t> cpus) {
 }
 
 base::Result<CpuSet> CpuSet::Parse(std::string_view text) {
-  std::vector<bool> present(kMaxCpus);
+  struct Range {
+    uint32_t first, last;
+  };
+  std::vector<Range> ranges;
+  bool ascending = true;
   const std::string_view whole = Trimmed(text);
   std::string_view rest = whole;
   while (!rest.empty()) {
@@ -51,11 +55,22 @@ base::Result<CpuSet> CpuSet::Parse(std::string_view text) {
     if (!first || !last) return Malformed(whole, part, "is neither a number nor a range");
     if (*first > *last) return Malformed(whole, part, "is a range that runs backwards");
     if (*last >= kMaxCpus) return Malformed(whole, part, "is beyond the largest number, 8191");
-    for (uint32_t cpu = *first; cpu <= *last; ++cpu) present[cpu] = true;
+    ascending = ascending && (ranges.empty() || ranges.back().last < *first);
+    ranges.push_back({*first, *last});
   }
   CpuSet set;
-  for (uint32_t cpu = 0; cpu < kMaxCpus; ++cpu) {
-    if (present[cpu]) set.cpus_.push_back(cpu);
+  if (ascending) {  // as every kernel writes them
+    for (const Range& range : ranges) {
+      for (uint32_t cpu = range.first; cpu <= range.last; ++cpu) set.cpus_.push_back(cpu);
+    }
+    return set;
+  }
+  // Ranges may repeat each other: what they cost is bounded by kMaxCpus, not by their sum.
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.first < b.first; });
+  uint32_t next = 0;
+  for (const Range& range : ranges) {
+    for (next = std::max(next, range.first); next <= range.last; ++next) set.cpus_.push_back(next);
   }
   return set;
 }

@@ -94,7 +94,7 @@ TEST_F(SysfsTest, MissingLevelsAreFilledInWithNotes) {
     EXPECT_EQ(cpu.l2, cpu.id);
   }
   ASSERT_EQ(host.nodes.size(), 1u);
-  EXPECT_EQ(host.notes.size(), 6u);
+  EXPECT_EQ(host.notes.size(), 7u);  // package, die, core, L1, L2, L3, nodes
 }
 
 TEST_F(SysfsTest, ContradictionsFallBack) {
@@ -113,6 +113,107 @@ TEST_F(SysfsTest, NoListOfCpusIsAnError) {
   EXPECT_FALSE(ReadHostTopology(root_));
   Put("cpu/online", "0-");
   EXPECT_FALSE(ReadHostTopology(root_));
+}
+
+TEST_F(SysfsTest, SmtOffLeavesOneThreadACore) {
+  PutTwoPackages();
+  Put("cpu/online", "0-7");
+  const HostTopology host = Read();
+  ASSERT_EQ(host.cpus.size(), 8u);
+  for (const HostCpu& cpu : host.cpus) EXPECT_EQ(cpu.thread, 0u);
+  EXPECT_EQ(host.Find(7)->core, 3u);
+  EXPECT_TRUE(host.notes.empty());
+}
+
+TEST_F(SysfsTest, DiesAndCoreComplexesNest) {
+  // One package of two dies; the first has two core complexes, numbers alternate between the dies.
+  Put("cpu/online", "0-7");
+  for (uint32_t id = 0; id < 8; ++id) {
+    const std::string cpu = fmt::format("cpu/cpu{}/", id);
+    const bool second = id % 2 == 1;
+    Put(cpu + "topology/package_cpus_list", "0-7");
+    Put(cpu + "topology/die_cpus_list", second ? "1,3,5,7" : "0,2,4,6");
+    Put(cpu + "topology/core_cpus_list", std::to_string(id));
+    Put(cpu + "cache/index0/level", "3");
+    Put(cpu + "cache/index0/shared_cpu_list", second ? "1,3,5,7" : id < 4 ? "0,2" : "4,6");
+  }
+  const HostTopology host = Read();
+  EXPECT_EQ(host.Find(0)->l3, host.Find(2)->l3);
+  EXPECT_NE(host.Find(2)->l3, host.Find(4)->l3);
+  EXPECT_EQ(host.Find(2)->die, host.Find(4)->die);
+  EXPECT_EQ(host.Find(7)->die, 1u);
+  EXPECT_EQ(host.Find(1)->core, 4u);  // unique in the package, in the order of dies
+}
+
+TEST_F(SysfsTest, OlderNamesAndIdsDo) {
+  PutTwoPackages();
+  for (uint32_t id = 0; id < 16; ++id) {
+    const std::string topology = fmt::format("cpu/cpu{}/topology/", id);
+    for (const char* file : {"package_cpus_list", "die_cpus_list", "core_cpus_list"}) {
+      fs::remove(root_ + "/" + topology + file);
+    }
+    // Linux before 5.3 has lists under these names; core_id may have holes.
+    Put(topology + "core_siblings_list", id % 8 < 4 ? "0-3,8-11" : "4-7,12-15");
+    Put(topology + "die_id", "0");
+    Put(topology + "core_id", std::to_string(id % 4 * 8));
+  }
+  const HostTopology host = Read();
+  HostTopology wanted = TwoPackages();
+  wanted.cpus[15].isolated = true;
+  EXPECT_EQ(host.cpus, wanted.cpus);
+  EXPECT_EQ(host.notes.size(), 2u);  // die and core by id
+}
+
+TEST_F(SysfsTest, ClustersAreALevelOnArm64Only) {
+  PutTwoPackages();
+  for (uint32_t id = 0; id < 16; ++id) {
+    const char* const list = id % 8 < 2   ? "0-1,8-9"
+                             : id % 8 < 4 ? "2-3,10-11"
+                             : id % 8 < 6 ? "4-5,12-13"
+                                          : "6-7,14-15";
+    Put(fmt::format("cpu/cpu{}/topology/cluster_cpus_list", id), list);
+  }
+  for (const HostCpu& cpu : Read().cpus) EXPECT_EQ(cpu.cluster, 0u);
+  Put("cpu/cpu0/regs/identification/midr_el1", "0x00000000413fd0c1");
+  const HostTopology host = Read();
+  EXPECT_EQ(host.Find(1)->cluster, 0u);
+  EXPECT_EQ(host.Find(10)->cluster, 1u);
+  EXPECT_EQ(host.Find(7)->cluster, 1u);
+}
+
+TEST_F(SysfsTest, CoresWithoutAnL3StandAlone) {
+  PutTwoPackages();
+  for (const uint32_t id : {3u, 11u})
+    fs::remove_all(root_ + fmt::format("/cpu/cpu{}/cache/index2", id));
+  for (const uint32_t id : {0u, 1u, 2u, 8u, 9u, 10u}) {
+    Put(fmt::format("cpu/cpu{}/cache/index2/shared_cpu_list", id), "0-2,8-10");
+  }
+  const HostTopology host = Read();
+  EXPECT_EQ(host.Find(3)->l3, host.Find(11)->l3);
+  EXPECT_NE(host.Find(3)->l3, host.Find(2)->l3);
+  EXPECT_EQ(host.Find(8)->l3, host.Find(2)->l3);
+}
+
+TEST_F(SysfsTest, WithoutAListTheDirectoriesAreCounted) {
+  PutTwoPackages();
+  fs::remove(root_ + "/cpu/online");
+  Put("cpu/cpu5/online", "0");
+  Put("cpu/cpufreq/x", "");
+  const HostTopology host = Read();
+  EXPECT_EQ(host.Online().ToString(), "0-4,6-15");
+  EXPECT_EQ(host.notes.size(), 1u);
+}
+
+TEST_F(SysfsTest, AnL3OverTwoDiesIsDivided) {
+  PutTwoPackages();
+  for (uint32_t id = 0; id < 16; ++id) {
+    Put(fmt::format("cpu/cpu{}/topology/die_cpus_list", id),
+        id % 4 < 2 ? (id % 8 < 4 ? "0-1,8-9" : "4-5,12-13")
+                   : (id % 8 < 4 ? "2-3,10-11" : "6-7,14-15"));
+  }
+  const HostTopology host = Read();
+  EXPECT_EQ(host.notes.size(), 1u);
+  EXPECT_NE(host.Find(0)->l3, host.Find(2)->l3);
 }
 
 TEST(HostTopologyTest, ThisMachineCanBeRead) {

@@ -1,0 +1,54 @@
+#include <algorithm>
+
+#include "runtime/cpu/topology.h"
+
+namespace cpu {
+
+const HostCpu* HostTopology::Find(uint32_t id) const {
+  const auto at =
+      std::lower_bound(cpus.begin(), cpus.end(), id,
+                       [](const HostCpu& cpu, uint32_t wanted) { return cpu.id < wanted; });
+  return at == cpus.end() || at->id != id ? nullptr : &*at;
+}
+
+CpuSet HostTopology::Online() const {
+  CpuSet set;
+  for (const HostCpu& cpu : cpus) set.Insert(cpu.id);
+  return set;
+}
+
+CpuSet HostTopology::Nodes() const {
+  CpuSet set;
+  for (const HostNode& node : nodes) set.Insert(node.id);
+  return set;
+}
+
+CpuSet HostTopology::Isolated() const {
+  CpuSet set;
+  for (const HostCpu& cpu : cpus) {
+    if (cpu.isolated) set.Insert(cpu.id);
+  }
+  return set;
+}
+
+uint64_t HostTopology::MemoryMib(const CpuSet& wanted) const {
+  uint64_t sum = 0;
+  for (const HostNode& node : nodes) {
+    if (!wanted.Contains(node.id)) continue;
+    if (node.memory_mib == 0) return 0;
+    sum += node.memory_mib;
+  }
+  return sum;
+}
+
+uint32_t HostTopology::Distance(uint32_t from_node, uint32_t to_node) const {
+  for (const HostNode& from : nodes) {
+    if (from.id != from_node) continue;
+    for (size_t i = 0; i < nodes.size() && i < from.distances.size(); ++i) {
+      if (nodes[i].id == to_node) return from.distances[i];
+    }
+  }
+  return from_node == to_node ? 10 : 20;
+}
+
+}  // namespace cpu

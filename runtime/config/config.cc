@@ -72,6 +72,9 @@ constexpr Key kKeys[] = {
      [](Config& c, const Value& v) { return SetNumber(v, 0, cpu::kMaxCpus, c.cpu.max_vcpus); }},
     {"cpu", "housekeeping",
      [](Config& c, const Value& v) { return SetCpuSet(v, c.cpu.housekeeping); }},
+    {"cpu", "boot", [](Config& c, const Value& v) { return SetBoot(v, c.cpu.boot); }},
+    {"cpu", "cpu_vendor",
+     [](Config& c, const Value& v) { return SetCpuVendor(v, c.cpu.cpu_vendor); }},
     {"jail", "uid_base",
      [](Config& c, const Value& v) { return SetNumber(v, 1, UINT32_MAX - 1, c.jail.uid_base); }},
     {"jail", "uid_count",
@@ -177,6 +180,17 @@ base::Result<Config> Load(const std::string& path) {
   if (text) config = TRY(ParseToml(*text, file));
   FindVirtiofsd(config.paths.virtiofsd);
   return config;
+}
+
+base::Result<void> SetCpuKey(const std::string& name, const std::string& text, Config& config) {
+  const Key* key = FindKey("cpu", name);
+  if (!key) {
+    return base::MakeError(Code::kInvalidArgument, "[cpu] {}: unknown key",
+                           base::Escaped(name, 64));
+  }
+  TRY(key->set(config, name == "housekeeping" ? Value(text) : FromAnnotation(text)),
+      "[cpu] {} = \"{}\"", name, base::Escaped(text, 64));
+  return base::Ok();
 }
 
 base::Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,

@@ -72,6 +72,9 @@ base::Result<Config> Load(const std::string& path);
 // The same for text; `name` stands for it in errors.
 base::Result<Config> ParseToml(std::string_view text, const std::string& name);
 
+// Sets one key of [cpu] from text, as in a file without its quotes. kInvalidArgument naming it.
+base::Result<void> SetCpuKey(const std::string& name, const std::string& text, Config& config);
+
 // Applies io.pinion.cpu.* of `annotations`. kInvalidArgument for a key that is not allow-listed or
 // a value that does not fit. max_vcpus can only be lowered.
 base::Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,

@@ -144,5 +144,19 @@ TEST(ConfigTest, AnnotationsThatAreNotAllowedAreErrors) {
   EXPECT_FALSE(ApplyAnnotations({{"io.pinion.cpu.default_vcpus", "2x"}}, config));
 }
 
+TEST(SetCpuKeyTest, TakesWhatAFileTakes) {
+  Config config;
+  EXPECT_TRUE(SetCpuKey("housekeeping", "3", config));
+  EXPECT_TRUE(SetCpuKey("boot", "first-container", config));
+  EXPECT_TRUE(SetCpuKey("cpu_vendor", "amd", config));
+  EXPECT_TRUE(SetCpuKey("max_vcpus", "7", config));
+  EXPECT_EQ(config.cpu.housekeeping, cpu::CpuSet{3});
+  EXPECT_EQ(config.cpu.boot, cpu::Boot::kFirstContainer);
+  EXPECT_EQ(config.cpu.cpu_vendor, cpu::CpuVendor::kAmd);
+  EXPECT_EQ(config.cpu.max_vcpus, 7u);
+  EXPECT_THAT(SetCpuKey("vmm", "/x", config).error().Message(), HasSubstr("unknown key"));
+  EXPECT_THAT(SetCpuKey("pinning", "maybe", config).error().Message(), HasSubstr("maybe"));
+}
+
 }  // namespace
 }  // namespace config

@@ -97,6 +97,20 @@ base::Result<void> SetSmt(const Value& value, cpu::Smt& out) {
   return SetChoice(value, out, {{"mirror", cpu::Smt::kMirror}, {"hide", cpu::Smt::kHide}});
 }
 
+base::Result<void> SetBoot(const Value& value, cpu::Boot& out) {
+  return SetChoice(value, out,
+                   {{"auto", cpu::Boot::kAuto},
+                    {"eager", cpu::Boot::kEager},
+                    {"first-container", cpu::Boot::kFirstContainer}});
+}
+
+base::Result<void> SetCpuVendor(const Value& value, cpu::CpuVendor& out) {
+  return SetChoice(value, out,
+                   {{"host", cpu::CpuVendor::kHost},
+                    {"intel", cpu::CpuVendor::kIntel},
+                    {"amd", cpu::CpuVendor::kAmd}});
+}
+
 base::Result<void> SetCpuSet(const Value& value, cpu::CpuSet& out) {
   const auto* text = std::get_if<std::string>(&value);
   if (!text) return Wrong("must be a CPU list in quotes, like \"0-1,8\"");

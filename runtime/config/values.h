@@ -26,6 +26,8 @@ base::Result<void> SetBool(const Value& value, bool& out);
 base::Result<void> SetNumber(const Value& value, uint32_t lowest, uint32_t highest, uint32_t& out);
 base::Result<void> SetPinning(const Value& value, cpu::Pinning& out);
 base::Result<void> SetSmt(const Value& value, cpu::Smt& out);
+base::Result<void> SetBoot(const Value& value, cpu::Boot& out);
+base::Result<void> SetCpuVendor(const Value& value, cpu::CpuVendor& out);
 base::Result<void> SetCpuSet(const Value& value, cpu::CpuSet& out);
 base::Result<void> SetLogLevel(const Value& value, base::LogLevel& out);
 

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/cgroup/weight.h"
+#include "runtime/cpu/weight.h"
 
 namespace cgroup {
 namespace {
@@ -46,11 +46,11 @@ TEST(CgroupPathTest, RefusesWhatLeavesOrIsTheRoot) {
 }
 
 TEST(WeightTest, MapsTheEndsAndTheDefault) {
-  EXPECT_EQ(WeightFromShares(2), 1u);
-  EXPECT_EQ(WeightFromShares(262144), 10000u);
-  EXPECT_EQ(WeightFromShares(1024), 39u);
-  EXPECT_EQ(WeightFromShares(0), 1u);
-  EXPECT_EQ(WeightFromShares(UINT64_MAX), 10000u);
+  EXPECT_EQ(cpu::WeightFromShares(2), 1u);
+  EXPECT_EQ(cpu::WeightFromShares(262144), 10000u);
+  EXPECT_EQ(cpu::WeightFromShares(1024), 39u);
+  EXPECT_EQ(cpu::WeightFromShares(0), 1u);
+  EXPECT_EQ(cpu::WeightFromShares(UINT64_MAX), 10000u);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "runtime/base/file.h"
 #include "runtime/cgroup/files.h"
 #include "runtime/cgroup/layout.h"
-#include "runtime/cgroup/weight.h"
+#include "runtime/cpu/weight.h"
 
 namespace cgroup {
 namespace {
@@ -105,7 +105,7 @@ base::Result<void> LayoutV2::SetCpuLimit(const std::string& path, const CpuLimit
     notes.push_back(fmt::format("no cpu.weight in cgroup {}: CPU shares are without effect", pod));
     return base::Ok();
   }
-  return base::WriteFile(pod + "/cpu.weight", std::to_string(WeightFromShares(limit.shares)));
+  return base::WriteFile(pod + "/cpu.weight", std::to_string(cpu::WeightFromShares(limit.shares)));
 }
 
 base::Result<void> LayoutV2::AddAnchor(const std::string& path, pid_t pid) {

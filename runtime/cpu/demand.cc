@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/cpu/weight.h"
+
 namespace cpu {
 namespace {
 
@@ -9,16 +11,24 @@ using base::Code;
 
 // Linux Documentation/scheduler/sched-bwc.rst, "Management".
 constexpr uint64_t kDefaultPeriodUs = 100'000;
+constexpr uint64_t kMinPeriodUs = 1000;
 constexpr uint64_t kMaxPeriodUs = 1'000'000;
+constexpr int64_t kMinQuotaUs = 1000;
 
 }  // namespace
 
 base::Result<std::optional<MicroCpus>> LimitOf(const ContainerRequest& request) {
-  if (request.quota_us <= 0) return std::optional<MicroCpus>();
   const uint64_t period = request.period_us == 0 ? kDefaultPeriodUs : request.period_us;
-  if (period > kMaxPeriodUs) {
+  if (period < kMinPeriodUs || period > kMaxPeriodUs) {
     return base::MakeError(Code::kInvalidArgument,
-                           "CPU period {} µs: at most 1000000 (Linux sched-bwc.rst)", period);
+                           "CPU period {} µs: not within 1000 … 1000000 (Linux sched-bwc.rst)",
+                           period);
+  }
+  if (request.quota_us <= 0) return std::optional<MicroCpus>();
+  if (request.quota_us < kMinQuotaUs) {
+    return base::MakeError(Code::kInvalidArgument,
+                           "CPU quota {} µs: less than 1000 (Linux sched-bwc.rst)",
+                           request.quota_us);
   }
   const uint64_t quota = static_cast<uint64_t>(request.quota_us);
   const uint64_t whole = quota / period;
@@ -44,7 +54,7 @@ base::Result<Demand> DemandOf(const ContainerRequest& container, bool cri, const
   demand.set = allowed;
   if (!container.cpus.empty()) {
     demand.set = TRY(PresentList(container.cpus, online, "cpus", "CPU"));
-    if (demand.set.empty()) {
+    if (demand.set.empty()) {  // blank
       return base::MakeError(Code::kInvalidArgument, "linux.resources.cpu.cpus \"{}\": no CPU",
                              container.cpus);
     }
@@ -52,8 +62,9 @@ base::Result<Demand> DemandOf(const ContainerRequest& container, bool cri, const
   }
   const uint64_t size = demand.set.size();
   if (demand.has_cpus) {
-    demand.own =
-        !cri || demand.shares / 1024 >= size || (demand.limit && *demand.limit >= size * kOneCpu);
+    // Kubernetes cuts shares at the kernel's maximum, which stands for any number of CPUs.
+    demand.own = !cri || demand.shares >= std::min<uint64_t>(size * 1024, kMaxShares) ||
+                 (demand.limit && *demand.limit >= size * kOneCpu);
   }
   demand.pinned = demand.own && (!demand.limit || CeilCpus(*demand.limit) >= size);
   return demand;

@@ -8,13 +8,22 @@
 
 namespace cpu {
 
-// R5: mirrors the relations of `set`, whose CPUs must all be in `host`; ascending by place. Fills
-// `nodes` with the host node of each guest node.
-std::vector<VcpuPlan> MirrorHost(const HostTopology& host, const CpuSet& set, Smt smt,
-                                 std::vector<uint32_t>& nodes);
+// R5: mirrors the relations of `set` into plan.vcpus and those of `grow` into plan.spare; the CPUs
+// must all be in `host`. What boots is numbered first, so that places kept for later leave no holes
+// in it. Fills plan.nodes with the host nodes, those of `set` first.
+void MirrorHost(const HostTopology& host, const CpuSet& set, const CpuSet& grow, Smt smt,
+                CpuPlan& plan);
 
-// R6: `count` cores of one thread, each with `affinity`, after those that are in `vcpus`, with a
-// shared L3 of their own.
-void AppendFlat(std::vector<VcpuPlan>& vcpus, uint64_t count, const CpuSet& affinity);
+// R6: further cores of one thread each, with an L3 of their own: `count` of them with `affinity`
+// into plan.vcpus, `spare` into plan.spare.
+void AppendFlat(uint64_t count, const CpuSet& affinity, uint64_t spare, CpuPlan& plan);
+
+// Gives each vCPU its index, in the order of places, and its APIC id. A machine whose ids would
+// pass what KVM takes becomes flat, with a note.
+void NumberVcpus(CpuPlan& plan);
+
+// Whether two places of the guest stand to each other as two CPUs of the host do.
+bool SameRelation(const VcpuPlan& a, const VcpuPlan& b, const HostCpu& x, const HostCpu& y,
+                  Smt smt);
 
 }  // namespace cpu

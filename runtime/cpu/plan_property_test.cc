@@ -11,7 +11,7 @@
 namespace cpu {
 namespace {
 
-constexpr int kRounds = 3000;
+constexpr int kRounds = 10000;
 
 struct Drawn {
   HostTopology host;
@@ -35,12 +35,17 @@ Drawn Draw(std::mt19937& random) {
     if (pick(0, 1) == 1) container.cpus = set.ToString();
     if (pick(0, 1) == 1) container.quota_us = pick(1000, 1'500'000);
     if (pick(0, 1) == 1) container.period_us = pick(1000, 1'000'000);
+    if (pick(0, 7) == 0) container.mems = "0";
     container.shares = pick(0, 8) * 512;
     drawn.request.containers.push_back(container);
   }
   if (drawn.request.cri && pick(0, 1) == 1) {
     drawn.request.pod = ContainerRequest{.quota_us = pick(1000, 1'000'000), .period_us = 100000};
   }
+  if (pick(0, 3) == 0) {
+    drawn.request.pinned_elsewhere = {{"other", CpuSet{drawn.host.cpus.front().id}}};
+  }
+  drawn.request.memory_mib = pick(64, 4096);
   drawn.policy.smt = pick(0, 3) == 0 ? Smt::kHide : Smt::kMirror;
   drawn.policy.max_vcpus = pick(0, 8);
   return drawn;
@@ -69,10 +74,11 @@ TEST(PlanPropertyTest, PlacesAndPinsAreUniqueAndInside) {
       asked = asked.Union(*CpuSet::Parse(container.cpus));
     }
     std::set<std::tuple<uint32_t, uint32_t, uint32_t>> places;
-    std::set<uint32_t> pins;
+    std::set<uint32_t> pins, ids;
     for (const VcpuPlan& vcpu : plan->vcpus) {
       EXPECT_TRUE(places.insert({vcpu.package, vcpu.core, vcpu.thread}).second) << round;
       ASSERT_LT(vcpu.node, plan->nodes.size());
+      EXPECT_TRUE(ids.insert(vcpu.id).second) << round;
       if (!vcpu.host_cpu) continue;
       EXPECT_TRUE(pins.insert(*vcpu.host_cpu).second) << round;
       EXPECT_TRUE(asked.Contains(*vcpu.host_cpu)) << round;
@@ -80,6 +86,13 @@ TEST(PlanPropertyTest, PlacesAndPinsAreUniqueAndInside) {
     }
     EXPECT_TRUE(drawn.host.Online().ContainsAll(plan->housekeeping));
     EXPECT_FALSE(plan->housekeeping.empty());
+    // What may come later is online, nobody's yet, and has ids of its own.
+    EXPECT_TRUE(drawn.host.Online().ContainsAll(plan->grow));
+    EXPECT_FALSE(plan->grow.Intersects(plan->Pinned()));
+    for (const VcpuPlan& vcpu : plan->spare) EXPECT_TRUE(ids.insert(vcpu.id).second) << round;
+    uint64_t memory_mib = 0;
+    for (const GuestNode& node : plan->nodes) memory_mib += node.memory_mib;
+    EXPECT_EQ(memory_mib, drawn.request.memory_mib);
   }
 }
 
@@ -90,18 +103,17 @@ TEST(PlanPropertyTest, NeverMoreVcpusThanLimitOrPolicyAllow) {
     const auto plan = Plan(drawn.host, drawn.request, drawn.policy);
     ASSERT_TRUE(plan) << plan.error().Message();
     const size_t count = plan->vcpus.size();
-    // Containers with sets of their own beside others need one vCPU each and one for the rest.
-    if (drawn.request.containers.size() != 1) continue;
-    const uint64_t limit = CeilLimit(drawn.request);
-    if (limit != 0) {
-      EXPECT_LE(count, limit) << round;
-    }
     if (drawn.policy.max_vcpus != 0) {
       EXPECT_LE(count, drawn.policy.max_vcpus) << round;
     }
     EXPECT_LE(count, drawn.host.cpus.size());
     if (drawn.request.pod) {
       EXPECT_LE(count, (static_cast<uint64_t>(drawn.request.pod->quota_us) + 99999) / 100000);
+    }
+    // Containers with sets of their own beside others need one vCPU each and one for the rest.
+    const uint64_t limit = CeilLimit(drawn.request);
+    if (limit != 0 && drawn.request.containers.size() == 1) {
+      EXPECT_LE(count, limit) << round;
     }
   }
 }
@@ -124,9 +136,11 @@ TEST(PlanPropertyTest, PinnedPairsAreRelatedAsTheirHostCpusAre) {
         EXPECT_EQ(a.package == b.package && a.die == b.die, package && x.die == y.die);
         const bool same_core = package && x.core == y.core && drawn.policy.smt == Smt::kMirror;
         EXPECT_EQ(a.package == b.package && a.core == b.core, same_core);
+        EXPECT_EQ(a.package == b.package && a.die == b.die && a.cluster == b.cluster,
+                  package && x.die == y.die && x.cluster == y.cluster);
         EXPECT_EQ(a.l2 == b.l2, x.l2 == y.l2);
         EXPECT_EQ(a.l3 == b.l3, x.l3 == y.l3);
-        EXPECT_EQ(plan->nodes[a.node] == plan->nodes[b.node], x.node == y.node);
+        EXPECT_EQ(plan->nodes[a.node].host_node == plan->nodes[b.node].host_node, x.node == y.node);
       }
     }
   }

@@ -21,6 +21,12 @@ CpuRequest Cri(std::vector<ContainerRequest> containers) {
   return {.cri = true, .containers = std::move(containers)};
 }
 
+std::string Ids(const CpuPlan& plan) {
+  CpuSet ids;
+  for (const VcpuPlan& vcpu : plan.vcpus) ids.Insert(vcpu.id);
+  return ids.ToString();
+}
+
 // "package/die/core/thread@host_cpu" of each vCPU.
 std::string Places(const CpuPlan& plan) {
   std::string text;
@@ -123,18 +129,19 @@ TEST(PlanTest, RequiredPinsThatCannotBeHadSayWhy) {
       Refused(Cri({{.shares = 2, .cpus = "0-3"}}), base::Code::kFailedPrecondition, required),
       HasSubstr("not the container's own"));
   CpuRequest taken = Ctr({.cpus = "2-3"});
-  taken.pinned_elsewhere = CpuSet{3};
+  taken.pinned_elsewhere = {{"other", CpuSet{3}}};
   EXPECT_THAT(Refused(taken, base::Code::kFailedPrecondition, required),
-              HasSubstr("CPUs 3 are pinned by another pod"));
+              HasSubstr("CPUs 3 are pinned by pod other"));
   EXPECT_EQ(Planned(Ctr({.cpus = "2-3"}), required).mode, Mode::kPinned);
 }
 
 TEST(PlanTest, OverlapIsANoteUnlessRequired) {
   CpuRequest request = Ctr({.cpus = "2-3"});
-  request.pinned_elsewhere = CpuSet{3};
+  request.pinned_elsewhere = {{"far", CpuSet{9}}, {"near", CpuSet{3, 4}}};
   const CpuPlan plan = Planned(request);
   EXPECT_EQ(plan.mode, Mode::kPinned);
-  EXPECT_TRUE(HasNote(plan, "pins_overlap"));
+  ASSERT_EQ(plan.notes.size(), 1u);
+  EXPECT_EQ(plan.notes[0], (Note{"pins_overlap", "CPUs 3 are pinned by pod near too"}));
 }
 
 TEST(PlanTest, PinningOffConfines) {
@@ -195,12 +202,15 @@ TEST(PlanTest, HiddenSmtShowsCores) {
 
 TEST(PlanTest, CachesAndNodesFollowTheHost) {
   const CpuPlan plan = Planned(Ctr({.cpus = "2,6"}));
-  EXPECT_EQ(plan.nodes, (std::vector<uint32_t>{0, 1}));
+  ASSERT_EQ(plan.nodes.size(), 2u);
+  EXPECT_EQ(plan.nodes[0].distances, (std::vector<uint32_t>{10, 20}));
+  EXPECT_EQ(plan.nodes[1].host_node, 1u);
   EXPECT_EQ(plan.mems, (CpuSet{0, 1}));
   EXPECT_EQ(plan.vcpus[1].node, 1u);
   EXPECT_NE(plan.vcpus[0].l3, plan.vcpus[1].l3);
   const CpuPlan second = Planned(Ctr({.cpus = "6"}));
-  EXPECT_EQ(second.nodes, std::vector<uint32_t>{1});
+  ASSERT_EQ(second.nodes.size(), 1u);
+  EXPECT_EQ(second.nodes[0].host_node, 1u);
   EXPECT_EQ(second.mems, CpuSet{1});
   EXPECT_EQ(second.vcpus[0].package, 0u);
   EXPECT_EQ(Planned(Ctr({.cpus = "6", .mems = "0"})).mems, CpuSet{0});
@@ -210,7 +220,7 @@ TEST(PlanTest, HousekeepingStaysOffThePins) {
   EXPECT_EQ(Planned(Ctr({.cpus = "2-3"})).housekeeping.ToString(), "0-1,4-15");
   CpuRequest request = Ctr({.cpus = "2-3"});
   request.shim_mask = CpuSet{0, 1, 2};
-  request.pinned_elsewhere = CpuSet{0};
+  request.pinned_elsewhere = {{"other", CpuSet{0}}};
   EXPECT_EQ(Planned(request).housekeeping, CpuSet{1});
   EXPECT_EQ(Planned(request, {.housekeeping = CpuSet{15}}).housekeeping, CpuSet{15});
   const CpuPlan none_left = Planned(Ctr({.cpus = "0-15"}));
@@ -227,6 +237,134 @@ TEST(PlanTest, WithoutCpusTheCgroupBoundsTheCount) {
   EXPECT_TRUE(plan.vcpus[0].affinity.empty());
   request.allowed = CpuSet{99};
   EXPECT_THAT(Refused(request, base::Code::kFailedPrecondition), HasSubstr("99"));
+}
+
+TEST(PlanTest, IdsAreThoseOfThePossibleMachine) {
+  EXPECT_EQ(Ids(Planned(Ctr({.cpus = "2,3,10"}))), "0-2");
+  EXPECT_EQ(Ids(Planned(Ctr({.cpus = "2,6"}))), "0-1");
+  // Three cores need two bits, so the second package begins at 4.
+  EXPECT_EQ(Ids(Planned(Ctr({.cpus = "0-2,4"}))), "0-2,4");
+  // A sibling that may come later needs a bit now.
+  CpuRequest request = Cri({{.shares = 7168, .cpus = "0-3,8-10"}});
+  request.pod = ContainerRequest{.shares = 8192};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.grow, CpuSet{11});
+  ASSERT_EQ(plan.spare.size(), 1u);
+  EXPECT_EQ(plan.spare[0].id, 7u);
+  EXPECT_EQ(Ids(plan), "0-6");
+}
+
+TEST(PlanTest, APodGrowsUpToItsWholeCpusOnTheNearestFirst) {
+  CpuRequest request = Cri({{.shares = 2048, .cpus = "4-5"}});
+  request.pod = ContainerRequest{.shares = 2560, .quota_us = 450000};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.grow.ToString(), "12-13");  // siblings of what it has
+  EXPECT_EQ(plan.vcpus.size(), 2u);
+  request.pinned_elsewhere = {{"other", CpuSet{6, 7, 12, 13, 14, 15}}};
+  EXPECT_EQ(Planned(request).grow.ToString(), "0,8");
+  EXPECT_TRUE(Planned(Ctr({.cpus = "4-5"})).grow.empty());
+  request.pod->quota_us = 200000;
+  EXPECT_TRUE(Planned(request).grow.empty());
+}
+
+TEST(PlanTest, RamIsDividedByCpusAndBoundToTheirNodes) {
+  CpuRequest request = Ctr({.cpus = "1,2,6"});
+  request.memory_mib = 1000;
+  const CpuPlan plan = Planned(request);
+  ASSERT_EQ(plan.nodes.size(), 2u);
+  EXPECT_EQ(plan.nodes[0].memory_mib, 667u);
+  EXPECT_EQ(plan.nodes[1].memory_mib, 333u);
+  EXPECT_EQ(plan.nodes[1].mems, CpuSet{1});
+  // mems wins, and what that costs is said.
+  request.containers[0].mems = "0";
+  const CpuPlan bound = Planned(request);
+  EXPECT_EQ(bound.mems, CpuSet{0});
+  EXPECT_EQ(bound.nodes[1].mems, CpuSet{0});
+  EXPECT_TRUE(HasNote(bound, "mems_far"));
+  request.memory_mib = 65537;
+  EXPECT_THAT(Refused(request, base::Code::kResourceExhausted), HasSubstr("65537 MiB"));
+}
+
+TEST(PlanTest, SharesBecomeAWeight) {
+  EXPECT_EQ(Planned(Ctr({})).weight, 39u);
+  EXPECT_EQ(Planned({.containers = {{}}}).weight, std::nullopt);
+  EXPECT_TRUE(HasNote(Planned(Ctr({.shares = 1})), "shares_clamped"));
+  EXPECT_TRUE(HasNote(Planned(Ctr({.shares = 1'000'000'000})), "shares_clamped"));
+}
+
+TEST(PlanTest, WhatTheKernelWouldPassOverIsSaid) {
+  EXPECT_TRUE(HasNote(Planned(Ctr({.quota_us = -5})), "quota_negative"));
+  EXPECT_TRUE(HasNote(Planned(Ctr({.burst_us = 10})), "burst_ignored"));
+  EXPECT_TRUE(HasNote(Planned(Ctr({.realtime = true})), "realtime_ignored"));
+  EXPECT_TRUE(HasNote(Planned(Ctr({.idle = true})), "idle_ignored"));
+  EXPECT_TRUE(Planned(Ctr({.quota_us = -1})).notes.empty());
+}
+
+TEST(PlanTest, AbsurdPeriodsAndQuotasAreErrors) {
+  EXPECT_THAT(Refused(Ctr({.quota_us = 1000, .period_us = 999}), base::Code::kInvalidArgument),
+              HasSubstr("period 999"));
+  EXPECT_THAT(Refused(Ctr({.quota_us = 999}), base::Code::kInvalidArgument),
+              HasSubstr("quota 999"));
+  // 0 is how Go writes "not given".
+  EXPECT_EQ(Planned(Ctr({.quota_us = 150000, .period_us = 0})).vcpus.size(), 2u);
+  for (const char* list : {"a", "0-", "-1", "1,,2", ",", "0-1000000000", "4294967296"}) {
+    EXPECT_THAT(Refused(Ctr({.cpus = list}), base::Code::kInvalidArgument),
+                HasSubstr("linux.resources.cpu.cpus"))
+        << list;
+  }
+  EXPECT_THAT(Refused(Ctr({.cpus = " "}), base::Code::kInvalidArgument), HasSubstr("no CPU"));
+}
+
+TEST(PlanTest, TheCapIsNeverPassedForASharer) {
+  // Two pinned and one shared would be three under a limit of two.
+  CpuRequest request = Cri({{.shares = 2048, .cpus = "2-3"}, {.shares = 2}});
+  request.pod = ContainerRequest{.quota_us = 200000};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.vcpus.size(), 2u);
+  EXPECT_TRUE(HasNote(plan, "not_pinned"));
+}
+
+TEST(PlanTest, FloatingThreadsKeepOffPins) {
+  CpuRequest request = Ctr({.quota_us = 200000});
+  request.pinned_elsewhere = {{"other", CpuSet{0, 1}}};
+  const CpuPlan plan = Planned(request);
+  EXPECT_EQ(plan.mode, Mode::kFloating);
+  EXPECT_EQ(plan.vcpus[0].affinity.ToString(), "2-15");
+  EXPECT_TRUE(plan.cpus.empty());
+  const CpuPlan mixed = Planned(Cri({{.shares = 2048, .cpus = "2-3"}, {.shares = 2}}));
+  EXPECT_EQ(mixed.mode, Mode::kMixed);
+  EXPECT_EQ(mixed.vcpus[2].affinity.ToString(), "0-1,4-15");
+}
+
+TEST(PlanTest, IsolatedCpusAreForPins) {
+  HostTopology host = TwoPackages();
+  host.cpus[2].isolated = host.cpus[3].isolated = true;
+  const auto pinned = Plan(host, Ctr({.cpus = "2-3"}), Policy{});
+  EXPECT_TRUE(pinned->notes.empty());
+  const auto confined = Plan(host, Ctr({.quota_us = 100000, .cpus = "2-3"}), Policy{});
+  EXPECT_TRUE(HasNote(*confined, "isolated_confined"));
+  EXPECT_EQ(Plan(host, Ctr({}), Policy{})->housekeeping.ToString(), "0-1,4-15");
+}
+
+TEST(PlanTest, AThousandCpusArePlannedAndMoreAreClamped) {
+  HostTopology host;
+  host.nodes.push_back({});
+  for (uint32_t id = 0; id < 2048; ++id) {
+    host.cpus.push_back({.id = id,
+                         .package = id / 512,
+                         .core = id % 512 / 2,
+                         .thread = id % 2,
+                         .l2 = id / 2,
+                         .l3 = id / 16});
+  }
+  const auto plan = Plan(host, Ctr({.cpus = "0-1023"}), Policy{});
+  ASSERT_TRUE(plan) << plan.error().Message();
+  EXPECT_EQ(plan->mode, Mode::kPinned);
+  EXPECT_EQ(plan->vcpus.back().id, 1023u);
+  const auto all = Plan(host, Ctr({.cpus = "0-2047"}), Policy{});
+  ASSERT_TRUE(all) << all.error().Message();
+  EXPECT_EQ(all->vcpus.size(), 1024u);
+  EXPECT_EQ(all->mode, Mode::kConfined);
 }
 
 }  // namespace

@@ -19,6 +19,16 @@ enum class Smt {
   kHide,    // every vCPU is a core
 };
 
+// When a pod's machine boots: its containers' CPUs are not known when the pod is made.
+enum class Boot {
+  kAuto,            // with the first container if the pod looks like one that gets CPUs of its own
+  kEager,           // with the pod
+  kFirstContainer,  // with the first container
+};
+
+// Whose CPUID leaves the guest sees; other than the host's for tests only.
+enum class CpuVendor { kHost, kIntel, kAmd };
+
 struct Policy {
   Pinning pinning = Pinning::kAuto;
   Smt smt = Smt::kMirror;
@@ -29,6 +39,8 @@ struct Policy {
   uint32_t max_vcpus = 0;
   // Where the vmm's other threads run; empty: rule R7 decides.
   CpuSet housekeeping;
+  Boot boot = Boot::kAuto;
+  CpuVendor cpu_vendor = CpuVendor::kHost;
   bool operator==(const Policy&) const = default;
 };
 

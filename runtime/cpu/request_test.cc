@@ -55,5 +55,57 @@ TEST(RequestTest, AnAnnotationThatIsNoNumberIsAnError) {
   EXPECT_TRUE(RequestFromSpec(spec));
 }
 
+TEST(RequestTest, SpecsOfOnePodAreOneRequest) {
+  std::vector<oci::Spec> specs(3, WithCpu());
+  for (oci::Spec& spec : specs) {
+    spec.annotations = {{"io.kubernetes.cri.container-type", "container"},
+                        {"io.kubernetes.cri.sandbox-cpu-quota", "300000"}};
+  }
+  specs[0].annotations["io.kubernetes.cri.container-type"] = "sandbox";
+  specs[2].linux_config.resources.cpu.reset();
+  const auto request = RequestFromSpecs(specs);
+  ASSERT_TRUE(request);
+  EXPECT_TRUE(request->cri);
+  ASSERT_EQ(request->containers.size(), 2u);
+  EXPECT_EQ(request->containers[0].cpus, "2-3");
+  EXPECT_EQ(request->containers[1].shares, 0u);
+  EXPECT_EQ(request->pod->quota_us, 300000);
+}
+
+TEST(GuestMemoryTest, TheLimitAndTheGuestsOwn) {
+  oci::Spec spec;
+  const auto mib = [](const std::vector<oci::Spec>& specs) {
+    return *GuestMemoryMib(specs, 256, 128);
+  };
+  EXPECT_EQ(mib({spec}), 256u);
+  spec.linux_config.resources.memory = oci::MemoryLimits{.limit = (64 << 20) + 1};
+  EXPECT_EQ(mib({spec}), 65u + 128u);
+  EXPECT_EQ(mib({spec, spec}), 130u + 128u);
+  // One without a limit may take what any container may.
+  EXPECT_EQ(mib({spec, oci::Spec()}), 256u);
+  spec.annotations = {{"io.kubernetes.cri.sandbox-memory", "1073741824"}};
+  EXPECT_EQ(mib({spec, oci::Spec()}), 1024u + 128u);
+  spec.annotations = {{"io.kubernetes.cri.sandbox-memory", "0"}};
+  EXPECT_EQ(mib({spec}), 65u + 128u);
+  spec.linux_config.resources.memory->limit = INT64_MAX;
+  EXPECT_FALSE(GuestMemoryMib(std::vector{spec}, 256, 128));
+}
+
+TEST(BootTest, WaitsForAPodThatLooksLikeItGetsCpusOfItsOwn) {
+  const auto waits = [](uint64_t shares, int64_t quota, Boot boot = Boot::kAuto) {
+    return BootsWithFirstContainer(
+        {.cri = true, .pod = ContainerRequest{.shares = shares, .quota_us = quota}}, boot);
+  };
+  EXPECT_TRUE(waits(2048, 200000));
+  EXPECT_TRUE(waits(2048, -1));
+  EXPECT_TRUE(waits(2048, 0));
+  EXPECT_FALSE(waits(2048, 300000));
+  EXPECT_FALSE(waits(2049, 0));
+  EXPECT_FALSE(waits(0, 0));
+  EXPECT_FALSE(BootsWithFirstContainer({.cri = true}, Boot::kAuto));
+  EXPECT_FALSE(waits(2048, 200000, Boot::kEager));
+  EXPECT_TRUE(waits(2, 0, Boot::kFirstContainer));
+}
+
 }  // namespace
 }  // namespace cpu

@@ -1,7 +1,6 @@
 #include "runtime/pod/placement.h"
 
-#include <sys/sysinfo.h>
-
+#include <span>
 #include <utility>
 
 #include "runtime/base/log.h"
@@ -11,42 +10,8 @@
 #include "runtime/cpu/topology.h"
 
 namespace pod {
-namespace {
-
-using base::Code;
-using base::MakeError;
-
-constexpr uint64_t kMib = 1 << 20;
-
-uint64_t HostMemoryMib() {
-  struct sysinfo info {};
-  if (sysinfo(&info) != 0) return 0;
-  return static_cast<uint64_t>(info.totalram) * info.mem_unit / kMib;
-}
-
-}  // namespace
-
-base::Result<uint64_t> GuestMemoryMib(const config::Config& config, const oci::Spec& spec,
-                                      uint64_t host_memory_mib) {
-  const auto& limits = spec.linux_config.resources.memory;
-  const int64_t limit = limits && limits->limit ? *limits->limit : 0;
-  if (limit <= 0) return config.guest.default_memory_mib;
-  const uint64_t wanted =
-      (static_cast<uint64_t>(limit) + kMib - 1) / kMib + config.guest.memory_overhead_mib;
-  if (host_memory_mib != 0 && wanted > host_memory_mib) {
-    return MakeError(Code::kResourceExhausted,
-                     "linux.resources.memory.limit {}: a guest of {} MiB, and this host has {}",
-                     limit, wanted, host_memory_mib);
-  }
-  return wanted;
-}
-
-Placement::Placement(std::string pod_id, cpu::CpuPlan plan, uint64_t memory_mib,
-                     std::string cgroup_path)
-    : pod_id_(std::move(pod_id)),
-      plan_(std::move(plan)),
-      memory_mib_(memory_mib),
-      cgroup_path_(std::move(cgroup_path)) {}
+Placement::Placement(std::string pod_id, cpu::CpuPlan plan, std::string cgroup_path)
+    : pod_id_(std::move(pod_id)), plan_(std::move(plan)), cgroup_path_(std::move(cgroup_path)) {}
 
 base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& config,
                                                          const oci::Spec& spec,
@@ -54,14 +19,14 @@ base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& c
   const cpu::HostTopology host = TRY(cpu::ReadHostTopology(), "host topology");
   cpu::CpuRequest request = TRY(cpu::RequestFromSpec(spec));
   request.shim_mask = TRY(cpu::GetAffinity(0));
+  request.memory_mib = TRY(cpu::GuestMemoryMib(std::span(&spec, 1), config.guest.default_memory_mib,
+                                               config.guest.memory_overhead_mib));
   cpu::CpuPlan plan = TRY(cpu::Plan(host, request, config.cpu), "plan CPUs");
   for (const cpu::Note& note : plan.notes) LOG_INFO("CPU plan: {}: {}", note.code, note.text);
   LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\"", plan.vcpus.size(), cpu::ModeName(plan.mode),
            plan.cpus.ToString());
-  const uint64_t memory_mib = TRY(GuestMemoryMib(config, spec, HostMemoryMib()));
   std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, pod_id));
-  return std::unique_ptr<Placement>(
-      new Placement(pod_id, std::move(plan), memory_mib, std::move(path)));
+  return std::unique_ptr<Placement>(new Placement(pod_id, std::move(plan), std::move(path)));
 }
 
 base::Result<void> Placement::MakeCgroups() {

@@ -29,7 +29,7 @@ class Placement {
                                                        const std::string& pod_id);
 
   const cpu::CpuPlan& plan() const { return plan_; }
-  uint64_t memory_mib() const { return memory_mib_; }
+  uint64_t memory_mib() const { return plan_.memory_mib; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
 
@@ -43,18 +43,12 @@ class Placement {
   base::Result<void> Limit();
 
  private:
-  Placement(std::string pod_id, cpu::CpuPlan plan, uint64_t memory_mib, std::string cgroup_path);
+  Placement(std::string pod_id, cpu::CpuPlan plan, std::string cgroup_path);
 
   std::string pod_id_;
   cpu::CpuPlan plan_;
-  uint64_t memory_mib_;
   std::string cgroup_path_;
   std::optional<cgroup::PodCgroup> cgroup_;
 };
-
-// The guest's RAM: the container's limit and the guest's overhead, or the default (cpu.md,
-// "Applying"). kResourceExhausted if it is more than `host_memory_mib`.
-base::Result<uint64_t> GuestMemoryMib(const config::Config& config, const oci::Spec& spec,
-                                      uint64_t host_memory_mib);
 
 }  // namespace pod

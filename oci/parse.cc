@@ -74,14 +74,25 @@ void Read(JsonReader& reader, Struct& out) {
 constexpr JsonLimits kLimits = {
     .bytes = kMaxSpecBytes, .depth = kMaxSpecDepth, .list_length = kMaxSpecListLength};
 
-}  // namespace
-
-base::Result<Spec> Parse(std::string_view json) {
+base::Result<Spec> ReadSpec(std::string_view json) {
   JsonReader reader = TRY(JsonReader::Create(json, kLimits, ClauseOfPath));
   Spec spec;
   Read(reader, spec);
   TRY(reader.status());
+  return spec;
+}
+
+}  // namespace
+
+base::Result<Spec> Parse(std::string_view json) {
+  Spec spec = TRY(ReadSpec(json));
   TRY(Validate(spec));
+  return spec;
+}
+
+base::Result<Spec> ParseResources(std::string_view json) {
+  Spec spec = TRY(ReadSpec(json));
+  TRY(ValidateResources(spec.linux_config.resources));
   return spec;
 }
 

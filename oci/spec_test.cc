@@ -197,5 +197,15 @@ TEST(SpecTest, ProcessAloneRoundTrips) {
   EXPECT_THAT(bad.error().Message(), HasSubstr("\"Process\""));
 }
 
+TEST(SpecTest, ResourcesAloneNeedNoProcess) {
+  const char* const json = R"({"linux":{"resources":{"cpu":{"cpus":"2-3"}}}})";
+  EXPECT_FALSE(Parse(json));
+  const auto spec = ParseResources(json);
+  ASSERT_TRUE(spec) << spec.error().Message();
+  EXPECT_EQ(spec->linux_config.resources.cpu->cpus, "2-3");
+  EXPECT_FALSE(ParseResources(R"({"linux":{"resources":{"cpu":{"period":1}}}})"));
+  EXPECT_FALSE(ParseResources(R"({"linux":[]})"));
+}
+
 }  // namespace
 }  // namespace oci

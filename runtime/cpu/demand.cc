@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/log.h"
 #include "runtime/cpu/weight.h"
 
 namespace cpu {
@@ -41,9 +42,11 @@ base::Result<CpuSet> PresentList(const std::string& text, const CpuSet& present,
   const CpuSet set = TRY(CpuSet::Parse(text), "linux.resources.cpu.{}", field);
   const CpuSet absent = set.Without(present);
   if (absent.empty()) return set;
-  return base::MakeError(
-      Code::kInvalidArgument, "linux.resources.cpu.{} \"{}\": {} {} {} not online (online: {})",
-      field, text, what, absent.ToString(), absent.size() == 1 ? "is" : "are", present.ToString());
+  const bool one = absent.size() == 1;
+  return base::MakeError(Code::kInvalidArgument,
+                         "linux.resources.cpu.{} \"{}\": {}{} {} {} not online (online: {})", field,
+                         base::Escaped(text, 128), what, one ? "" : "s", absent.ToString(),
+                         one ? "is" : "are", present.ToString());
 }
 
 base::Result<Demand> DemandOf(const ContainerRequest& container, bool cri, const CpuSet& online,

@@ -255,11 +255,6 @@ base::Result<HostTopology> ReadHost(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) return base::ErrnoError("host {}", path);
   if (S_ISDIR(status.st_mode)) return ReadHostTopology(path);
-  if (!S_ISREG(status.st_mode)) {
-    return base::MakeError(Code::kInvalidArgument,
-                           "host {}: neither a directory like /sys/devices/system nor a file",
-                           path);
-  }
   const std::string text = TRY(base::ReadFile(path, kMaxTopologyJsonBytes), "host {}", path);
   return TRY(ReadTopologyJson(text), "host {}", path);
 }

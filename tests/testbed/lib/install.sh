@@ -45,7 +45,7 @@ install_pinion() {
   install_program "$build" containerd-shim-pinion-v2 "$local_dir/bin/containerd-shim-pinion-v2"
   install_program "$build" pinion-vmm "$local_dir/libexec/pinion/pinion-vmm"
   install_program "$build" pinion-shim-grpc "$local_dir/libexec/pinion/pinion-shim-grpc" optional
-  install_program "$build" pinionctl "$local_dir/bin/pinionctl" optional
+  install_program "$build" pinionctl "$local_dir/bin/pinionctl"
   install_guest "$build" "$local_dir/share/pinion"
   install -D -m 644 "$testbed/config/pinion.toml" "$stage/root/etc/pinion/config.toml"
   install -D -m 644 "$testbed/config/containerd-$(cat "$state/image/containerd-config").toml" \

@@ -105,4 +105,13 @@ base::Result<Process> ParseProcess(std::string_view json) {
   return process;
 }
 
+base::Result<Resources> ParseLinuxResources(std::string_view json) {
+  JsonReader reader = TRY(JsonReader::Create(json, kLimits, nullptr));
+  Resources resources;
+  Read(reader, resources);
+  TRY(reader.status());
+  TRY(ValidateResources(resources));
+  return resources;
+}
+
 }  // namespace oci

@@ -90,5 +90,6 @@ std::string ToJson(const Struct& value) {
 
 std::string Serialise(const Spec& spec) { return ToJson(spec); }
 std::string Serialise(const Process& process) { return ToJson(process); }
+std::string Serialise(const Resources& resources) { return ToJson(resources); }
 
 }  // namespace oci

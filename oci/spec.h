@@ -73,4 +73,8 @@ std::string Serialise(const Spec& spec);
 base::Result<Process> ParseProcess(std::string_view json);
 std::string Serialise(const Process& process);
 
+// `linux.resources` alone, as an update carries it. Resources of an update may be partial.
+base::Result<Resources> ParseLinuxResources(std::string_view json);
+std::string Serialise(const Resources& resources);
+
 }  // namespace oci

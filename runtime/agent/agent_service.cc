@@ -11,6 +11,7 @@
 #include "oci/spec.h"
 #include "runtime/agent/cpu_list.h"
 #include "runtime/agent/kmsg.h"
+#include "runtime/agent/pod_settings.h"
 #include "runtime/base/file.h"
 
 namespace agent {
@@ -43,14 +44,14 @@ std::function<void(base::Result<void>)> Emptily(AgentService::Done<proto::Empty>
 
 }  // namespace
 
-base::Result<void> CheckContainerId(const std::string& id) {
+base::Result<void> CheckId(const char* what, const std::string& id) {
   bool good = !id.empty() && id.size() <= kMaxIdBytes && IsAlphanumeric(id[0]);
   for (const char c : id) good = good && (IsAlphanumeric(c) || c == '_' || c == '.' || c == '-');
   if (good) return base::Ok();
-  return base::MakeError(base::Code::kInvalidArgument,
-                         "container_id \"{}\": 1 to {} of [A-Za-z0-9_.-] are wanted, the first a "
-                         "letter or digit",
-                         id.substr(0, kMaxIdBytes), kMaxIdBytes);
+  return base::MakeError(
+      base::Code::kInvalidArgument,
+      "{} \"{}\": 1 to {} of [A-Za-z0-9_.-] are wanted, the first a letter or digit", what,
+      id.substr(0, kMaxIdBytes), kMaxIdBytes);
 }
 
 AgentService::AgentService(const Environment& environment, std::function<void()> on_shutdown)
@@ -70,8 +71,23 @@ void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
   using namespace proto;  // NOLINT: the messages, in this function alone
   add.operator()<HelloRequest, HelloResponse>(
       "Hello", [this](const auto& request, const auto& done) { Hello(request, done); });
+  add.operator()<ConfigurePodRequest, Empty>(
+      "ConfigurePod",
+      [this](const auto& request, const auto& done) { ConfigurePod(request, done); });
   add.operator()<CreateContainerRequest, CreateContainerResponse>(
       "CreateContainer", [this](const auto& request, const auto& done) { Create(request, done); });
+  add.operator()<ExecProcessRequest, CreateContainerResponse>(
+      "ExecProcess", [this](const auto& request, const auto& done) { Exec(request, done); });
+  add.operator()<ResizeTerminalRequest, Empty>(
+      "ResizeTerminal", [this](const auto& request, const auto& done) { Resize(request, done); });
+  add.operator()<FreezeContainerRequest, Empty>(
+      "FreezeContainer", [this](const auto& request, const auto& done) { Freeze(request, done); });
+  add.operator()<UpdateContainerRequest, Empty>(
+      "UpdateContainer", [this](const auto& request, const auto& done) { Update(request, done); });
+  add.operator()<ProcessRequest, ContainerStatsResponse>(
+      "ContainerStats", [this](const auto& request, const auto& done) { Stats(request, done); });
+  add.operator()<WaitOomRequest, WaitOomResponse>(
+      "WaitOom", [this](const auto& request, const auto& done) { WaitOom(request, done); });
   add.operator()<ProcessRequest, Empty>(
       "StartProcess", [this](const auto& request, const auto& done) { Start(request, done); });
   add.operator()<ProcessRequest, WaitProcessResponse>(
@@ -86,14 +102,10 @@ void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
                                [this](const auto&, const auto& done) { Shutdown(done); });
 }
 
-base::Result<Container*> AgentService::Find(const std::string& id, const std::string& exec_id) {
+base::Result<Container*> AgentService::Find(const std::string& id) {
   const auto found = containers_.find(id);
   if (found == containers_.end() || !found->second) {
     return base::MakeError(base::Code::kNotFound, "container \"{}\": there is none", id);
-  }
-  if (!exec_id.empty()) {
-    return base::MakeError(base::Code::kNotFound, "exec \"{}\" of container {}: there is none",
-                           exec_id, id);
   }
   return found->second.get();
 }
@@ -117,10 +129,18 @@ void AgentService::Hello(const proto::HelloRequest& request,
   done(std::move(response));
 }
 
+void AgentService::ConfigurePod(const proto::ConfigurePodRequest& request,
+                                const Done<proto::Empty>& done) {
+  Emptily(done)(ApplyPodSettings({request.hostname(),
+                                  request.domainname(),
+                                  {request.sysctl().begin(), request.sysctl().end()}}));
+}
+
 void AgentService::Create(const proto::CreateContainerRequest& request,
                           Done<proto::CreateContainerResponse> done) {
   const std::string& id = request.container_id();
-  if (base::Result<void> good = CheckContainerId(id); !good) return done(std::move(good.error()));
+  if (base::Result<void> good = CheckId("container_id", id); !good)
+    return done(std::move(good.error()));
   if (containers_.count(id) != 0) {
     return done(base::MakeError(base::Code::kAlreadyExists, "container \"{}\" exists", id));
   }
@@ -129,52 +149,75 @@ void AgentService::Create(const proto::CreateContainerRequest& request,
     spec.error().Push(__FILE__, __LINE__, "container {}: spec_json", id);
     return done(std::move(spec.error()));
   }
-  const ContainerOptions options{id, request.open_stdin(), request.open_stdout(),
-                                 request.open_stderr()};
   auto on_created = [this, id, done](base::Result<void> result) {
     if (!result) {
       Forget(id);
       return done(std::move(result.error()));
     }
     proto::CreateContainerResponse response;
-    response.set_guest_pid(static_cast<uint32_t>(containers_.at(id)->pid()));
+    response.set_guest_pid(static_cast<uint32_t>((*containers_.at(id)->Find(""))->pid()));
     done(std::move(response));
   };
-  base::Result<std::unique_ptr<Container>> container =
-      Container::Create(environment_, options, *spec, std::move(on_created));
+  base::Result<std::unique_ptr<Container>> container = Container::Create(
+      environment_, id, {request.open_stdin(), request.open_stdout(), request.open_stderr()}, *spec,
+      std::move(on_created));
   if (!container) return done(std::move(container.error()));
   containers_[id] = std::move(*container);
 }
 
-void AgentService::Start(const proto::ProcessRequest& request, const Done<proto::Empty>& done) {
-  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+void AgentService::Exec(const proto::ExecProcessRequest& request,
+                        const Done<proto::CreateContainerResponse>& done) {
+  base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
-  (*container)->Start(Emptily(done));
+  const std::string& exec_id = request.exec_id();
+  if (base::Result<void> good = CheckId("exec_id", exec_id); !good) {
+    return done(std::move(good.error()));
+  }
+  base::Result<oci::Process> process = oci::ParseProcess(request.process_json());
+  if (!process) {
+    process.error().Push(__FILE__, __LINE__, "exec {}: process_json", exec_id);
+    return done(std::move(process.error()));
+  }
+  (*container)
+      ->Exec(exec_id, {request.open_stdin(), request.open_stdout(), request.open_stderr()},
+             *process, [container = *container, exec_id, done](base::Result<void> result) {
+               if (!result) return done(std::move(result.error()));
+               proto::CreateContainerResponse response;
+               response.set_guest_pid(static_cast<uint32_t>((*container->Find(exec_id))->pid()));
+               done(std::move(response));
+             });
+}
+
+void AgentService::Start(const proto::ProcessRequest& request, const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->Start(request.exec_id(), Emptily(done));
 }
 
 void AgentService::Wait(const proto::ProcessRequest& request,
                         const Done<proto::WaitProcessResponse>& done) {
-  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
-  (*container)->Wait([done](uint32_t exit_status) {
+  (*container)->Wait(request.exec_id(), [done](base::Result<uint32_t> exit_status) {
+    if (!exit_status) return done(std::move(exit_status.error()));
     proto::WaitProcessResponse response;
-    response.set_exit_status(exit_status);
+    response.set_exit_status(*exit_status);
     done(std::move(response));
   });
 }
 
 void AgentService::Signal(const proto::SignalProcessRequest& request,
                           const Done<proto::Empty>& done) {
-  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
   // Any number over INT_MAX is out of Signal's range as well.
   const int number = static_cast<int>(std::min(request.signal(), 0x7fffffffU));
-  Emptily(done)((*container)->Signal(number, request.all()));
+  Emptily(done)((*container)->Signal(request.exec_id(), number, request.all()));
 }
 
 void AgentService::ListPids(const proto::ProcessRequest& request,
                             const Done<proto::ListPidsResponse>& done) {
-  base::Result<Container*> container = Find(request.container_id(), "");
+  base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
   base::Result<std::vector<pid_t>> pids = (*container)->Pids();
   if (!pids) return done(std::move(pids.error()));
@@ -184,9 +227,10 @@ void AgentService::ListPids(const proto::ProcessRequest& request,
 }
 
 void AgentService::Delete(const proto::ProcessRequest& request, const Done<proto::Empty>& done) {
-  base::Result<Container*> container = Find(request.container_id(), request.exec_id());
+  base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
-  (*container)->Delete([this, id = request.container_id(), done](base::Result<void> result) {
+  if (!request.exec_id().empty()) return (*container)->Delete(request.exec_id(), Emptily(done));
+  (*container)->Delete("", [this, id = request.container_id(), done](base::Result<void> result) {
     if (!result) return done(std::move(result.error()));
     // The answer after the id is free: a caller may create it again at once.
     environment_.loop.Post([this, id, done] {
@@ -196,9 +240,65 @@ void AgentService::Delete(const proto::ProcessRequest& request, const Done<proto
   });
 }
 
+void AgentService::Resize(const proto::ResizeTerminalRequest& request,
+                          const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  base::Result<Process*> process = (*container)->Find(request.exec_id());
+  if (!process) return done(std::move(process.error()));
+  Emptily(done)((*process)->Resize(request.columns(), request.rows()));
+}
+
+void AgentService::Freeze(const proto::FreezeContainerRequest& request,
+                          const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->Freeze(request.frozen(), Emptily(done));
+}
+
+void AgentService::Update(const proto::UpdateContainerRequest& request,
+                          const Done<proto::Empty>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  base::Result<oci::Resources> resources = oci::ParseLinuxResources(request.resources_json());
+  if (!resources) return done(std::move(resources.error()));
+  Emptily(done)((*container)->Update(*resources));
+}
+
+void AgentService::Stats(const proto::ProcessRequest& request,
+                         const Done<proto::ContainerStatsResponse>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  const CgroupStats stats = (*container)->Stats();
+  proto::ContainerStatsResponse response;
+  response.mutable_values()->insert(stats.values.begin(), stats.values.end());
+  for (const IoStats& device : stats.io) {
+    auto* io = response.add_io();
+    io->set_major(device.major);
+    io->set_minor(device.minor);
+    io->set_rbytes(device.rbytes);
+    io->set_wbytes(device.wbytes);
+    io->set_rios(device.rios);
+    io->set_wios(device.wios);
+  }
+  done(std::move(response));
+}
+
+void AgentService::WaitOom(const proto::WaitOomRequest& request,
+                           const Done<proto::WaitOomResponse>& done) {
+  base::Result<Container*> container = Find(request.container_id());
+  if (!container) return done(std::move(container.error()));
+  (*container)->WaitOom(request.seen(), [done](base::Result<uint64_t> kills) {
+    if (!kills) return done(std::move(kills.error()));
+    proto::WaitOomResponse response;
+    response.set_kills(*kills);
+    done(std::move(response));
+  });
+}
+
 void AgentService::Shutdown(const Done<proto::Empty>& done) {
   for (const auto& [id, container] : containers_) {
-    static_cast<void>(container->Signal(9, true));
+    static_cast<void>(container->Signal("", 9, true));
   }
   sync();
   done(proto::Empty());

@@ -14,14 +14,22 @@
 #include "runtime/base/result.h"
 
 namespace pinion::agent::v1 {
+class ConfigurePodRequest;
+class ContainerStatsResponse;
 class CreateContainerRequest;
 class CreateContainerResponse;
 class Empty;
+class ExecProcessRequest;
+class FreezeContainerRequest;
 class HelloRequest;
 class HelloResponse;
 class ListPidsResponse;
 class ProcessRequest;
+class ResizeTerminalRequest;
 class SignalProcessRequest;
+class UpdateContainerRequest;
+class WaitOomRequest;
+class WaitOomResponse;
 class WaitProcessResponse;
 }  // namespace pinion::agent::v1
 
@@ -43,16 +51,24 @@ class AgentService {
 
  private:
   void Hello(const proto::HelloRequest& request, const Done<proto::HelloResponse>& done);
+  void ConfigurePod(const proto::ConfigurePodRequest& request, const Done<proto::Empty>& done);
   void Create(const proto::CreateContainerRequest& request,
               Done<proto::CreateContainerResponse> done);
+  void Exec(const proto::ExecProcessRequest& request,
+            const Done<proto::CreateContainerResponse>& done);
   void Start(const proto::ProcessRequest& request, const Done<proto::Empty>& done);
   void Wait(const proto::ProcessRequest& request, const Done<proto::WaitProcessResponse>& done);
   void Signal(const proto::SignalProcessRequest& request, const Done<proto::Empty>& done);
   void ListPids(const proto::ProcessRequest& request, const Done<proto::ListPidsResponse>& done);
   void Delete(const proto::ProcessRequest& request, const Done<proto::Empty>& done);
+  void Resize(const proto::ResizeTerminalRequest& request, const Done<proto::Empty>& done);
+  void Freeze(const proto::FreezeContainerRequest& request, const Done<proto::Empty>& done);
+  void Update(const proto::UpdateContainerRequest& request, const Done<proto::Empty>& done);
+  void Stats(const proto::ProcessRequest& request, const Done<proto::ContainerStatsResponse>& done);
+  void WaitOom(const proto::WaitOomRequest& request, const Done<proto::WaitOomResponse>& done);
   void Shutdown(const Done<proto::Empty>& done);
 
-  base::Result<Container*> Find(const std::string& id, const std::string& exec_id);
+  base::Result<Container*> Find(const std::string& id);
   void Forget(const std::string& id);
 
   const Environment& environment_;
@@ -61,6 +77,6 @@ class AgentService {
 };
 
 // 1 to 128 of [A-Za-z0-9_.-], the first a letter or digit: what containerd allows, and a file name.
-base::Result<void> CheckContainerId(const std::string& id);
+base::Result<void> CheckId(const char* what, const std::string& id);
 
 }  // namespace agent

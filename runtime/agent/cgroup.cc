@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <sstream>
 
 #include "runtime/agent/boot.h"
+#include "runtime/agent/device_rules.h"
 #include "runtime/agent/kmsg.h"
 #include "runtime/base/file.h"
 
@@ -94,6 +96,15 @@ void RemoveChildren(const std::string& path, int depth) {
   }
 }
 
+// OCI runtime-spec 1.2, config-linux.md "Memory", checkBeforeUpdate: rather no limit than a kill.
+base::Result<void> CheckMemoryFits(const std::string& path, int64_t limit) {
+  const std::string text = TRY(base::ReadFile(path + "/memory.current"));
+  const int64_t used = std::atoll(text.c_str());
+  if (limit < 0 || used <= limit) return base::Ok();
+  return base::MakeError(base::Code::kFailedPrecondition,
+                         "memory.limit {}: {} bytes are in use (checkBeforeUpdate)", limit, used);
+}
+
 base::Result<void> CheckName(const std::string& id) {
   const bool plain = id.find('/') == std::string::npos && !id.empty() && id[0] != '.';
   // "cgroup.procs" and its kin are names that the kernel has taken.
@@ -152,7 +163,19 @@ base::Result<Cgroup> Cgroup::Create(const std::string& parent, const std::string
   return Cgroup(std::move(path), std::move(*fd));
 }
 
+base::Result<void> Cgroup::ApplyDevices(const std::vector<oci::DeviceRule>& rules) {
+  if (AllowsAllDevices(rules) && !device_program_) return base::Ok();
+  base::UniqueFd attached =
+      TRY(AttachDeviceRules(fd_, rules, device_program_), "linux.resources.devices");
+  device_program_ = std::move(attached);
+  return base::Ok();
+}
+
 base::Result<void> Cgroup::Apply(const oci::Resources& resources) {
+  const auto& memory = resources.memory;
+  if (memory && memory->limit && memory->check_before_update.value_or(false)) {
+    TRY(CheckMemoryFits(path_, *memory->limit));
+  }
   const Settings settings = TRY(CgroupSettings(resources));
   for (const CgroupSetting& setting : settings) {
     base::Result<void> written = base::WriteFile(path_ + "/" + setting.file, setting.value);
@@ -164,6 +187,10 @@ base::Result<void> Cgroup::Apply(const oci::Resources& resources) {
 }
 
 base::Result<void> Cgroup::Kill() { return base::WriteFile(path_ + "/cgroup.kill", "1"); }
+
+base::Result<void> Cgroup::Freeze(bool frozen) {
+  return base::WriteFile(path_ + "/cgroup.freeze", frozen ? "1" : "0");
+}
 
 base::Result<std::vector<pid_t>> Cgroup::Pids() const {
   std::vector<pid_t> pids;

@@ -23,7 +23,7 @@ struct CgroupSetting {
 };
 
 // Limits in the words of cgroup v2. OCI runtime-spec 1.2, config-linux.md "Control groups".
-// Devices and cpuset are not here: the shim translates cpusets to guest CPUs (design: R12).
+// Device rules are not here (device_rules.h). Cpusets name CPUs of the guest by now.
 // kInvalidArgument for a value out of its range or a `unified` name that is no plain file name.
 base::Result<std::vector<CgroupSetting>> CgroupSettings(const oci::Resources& resources);
 
@@ -35,12 +35,17 @@ class Cgroup {
   Cgroup(Cgroup&&) = default;
   Cgroup& operator=(Cgroup&&) = default;
 
+  // All but the device rules.
   base::Result<void> Apply(const oci::Resources& resources);
+  // Without any rule, what runc then allows.
+  base::Result<void> ApplyDevices(const std::vector<oci::DeviceRule>& rules);
   const std::string& path() const { return path_; }
   // For CLONE_INTO_CGROUP.
   base::BorrowedFd fd() const { return fd_; }
   // SIGKILL to all, descendants included.
   base::Result<void> Kill();
+  // Asks for it; cgroup.events says when it is so.
+  base::Result<void> Freeze(bool frozen);
   // Of the whole subtree, in the guest's numbering.
   base::Result<std::vector<pid_t>> Pids() const;
   // kFailedPrecondition while processes are left.
@@ -50,6 +55,7 @@ class Cgroup {
   Cgroup(std::string path, base::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   std::string path_;
   base::UniqueFd fd_;
+  base::UniqueFd device_program_;  // none: all devices are allowed
 };
 
 }  // namespace agent

@@ -1,255 +1,198 @@
 #include "runtime/agent/container.h"
 
-#include <fcntl.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <utility>
 
+#include "runtime/agent/container_exec.h"
 #include "runtime/agent/container_init.h"
 #include "runtime/agent/namespaces.h"
-#include "runtime/agent/seccomp_profile.h"
-#include "runtime/base/socket.h"
-#include "runtime/base/subprocess.h"
 
 namespace agent {
 namespace {
+
+using base::Code;
+using base::MakeError;
 
 // 10 s in all, for processes that are slow to die.
 constexpr std::chrono::milliseconds kRemovalInterval{10};
 constexpr int kRemovalAttempts = 1000;
 
-constexpr size_t Index(StreamKind kind) { return static_cast<size_t>(kind); }
-
 base::Result<void> CheckSpec(const oci::Spec& spec) {
-  if (!spec.root) return base::MakeError(base::Code::kInvalidArgument, "root: it is missing");
+  if (!spec.root) return MakeError(Code::kInvalidArgument, "root: it is missing");
   if (!spec.process || spec.process->args.empty()) {
-    return base::MakeError(base::Code::kInvalidArgument, "process.args: it is missing");
+    return MakeError(Code::kInvalidArgument, "process.args: it is missing");
   }
   if (!spec.linux_config.uid_mappings.empty() || !spec.linux_config.gid_mappings.empty()) {
-    return base::MakeError(base::Code::kUnimplemented, "linux.uidMappings: user namespaces");
+    return MakeError(Code::kUnimplemented, "linux.uidMappings: user namespaces");
   }
   return base::Ok();
 }
 
 }  // namespace
 
-// What the child takes of the pipes; closed in the agent once it is cloned.
-struct Container::ChildEnds {
-  base::UniqueFd fd[3];
-};
-
-Container::Container(const Environment& environment, ContainerOptions options, std::string rootfs,
+Container::Container(const Environment& environment, std::string id, const oci::Spec& spec,
                      Cgroup cgroup)
-    : environment_(environment),
-      options_(std::move(options)),
-      rootfs_(std::move(rootfs)),
-      cgroup_(std::move(cgroup)) {}
+    : environment_(environment), id_(std::move(id)), spec_(spec), cgroup_(std::move(cgroup)) {}
 
-Container::~Container() = default;
+Container::~Container() {
+  if (on_frozen_) on_frozen_(MakeError(Code::kNotFound, "container {} has gone", id_));
+  for (const OomWaiter& waiter : std::exchange(oom_waiters_, {})) {
+    waiter.done(MakeError(Code::kNotFound, "container {} has gone", id_));
+  }
+}
 
 base::Result<std::unique_ptr<Container>> Container::Create(const Environment& environment,
-                                                           ContainerOptions options,
+                                                           std::string id, StreamOptions streams,
                                                            const oci::Spec& spec,
                                                            DoneCallback on_created) {
   TRY(CheckSpec(spec));
-  Cgroup cgroup = TRY(Cgroup::Create(environment.cgroup_parent, options.id));
+  Cgroup cgroup = TRY(Cgroup::Create(environment.cgroup_parent, id));
   std::unique_ptr<Container> container(
-      new Container(environment, std::move(options), spec.root->path, std::move(cgroup)));
-  const auto launch = [&]() -> base::Result<void> {
-    TRY(container->cgroup_.Apply(spec.linux_config.resources), "linux.resources");
-    ChildEnds ends;
-    TRY(container->OpenStreams(spec.process->terminal, ends));
-    return container->Launch(spec, ends);
-  };
-  base::Result<void> launched = launch();
+      new Container(environment, std::move(id), spec, std::move(cgroup)));
+  base::Result<void> launched = container->Launch(streams, std::move(on_created));
   if (!launched) {
-    if (container->pid_ < 0) {
-      static_cast<void>(container->cgroup_.Remove());
-      return std::move(launched.error());
-    }
-    // There is a child to be waited for before the cgroup can go: the error is told then.
-    container->on_created_ = std::move(on_created);
-    container->FailCreation(std::move(launched.error()));
-    return container;
+    static_cast<void>(container->cgroup_.Remove());
+    return std::move(launched.error());
   }
-  container->on_created_ = std::move(on_created);
   return container;
 }
 
-base::Result<void> Container::OpenStreams(bool terminal, ChildEnds& ends) {
-  const bool wanted[3] = {options_.open_stdin, options_.open_stdout,
-                          options_.open_stderr && !terminal};
-  for (const StreamKind kind : {StreamKind::kStdin, StreamKind::kStdout, StreamKind::kStderr}) {
-    const size_t i = Index(kind);
-    if (!wanted[i]) continue;
-    host_ends_[i] = TRY(environment_.dial_stream(options_.id, kind), "stream {}", i);
-    if (terminal) continue;
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0) return base::ErrnoError("pipe for stream {}", i);
-    const bool input = kind == StreamKind::kStdin;
-    ends.fd[i].Reset(fds[input ? 0 : 1]);
-    pipe_ends_[i].Reset(fds[input ? 1 : 0]);
-  }
-  return base::Ok();
+Process::Options Container::OptionsOf(const std::string& exec_id, StreamOptions streams,
+                                      const oci::Process& process) const {
+  Process::Options options;
+  options.id = {id_, exec_id};
+  options.terminal = process.terminal;
+  options.open_stdin = streams.open_stdin;
+  options.open_stdout = streams.open_stdout;
+  options.open_stderr = streams.open_stderr;
+  return options;
 }
 
-base::Result<void> Container::Launch(const oci::Spec& spec, const ChildEnds& ends) {
+base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_created) {
+  TRY(cgroup_.ApplyDevices(spec_.linux_config.resources.devices));
+  TRY(cgroup_.Apply(spec_.linux_config.resources), "linux.resources");
   const NamespacePlan namespaces =
-      TRY(PlanNamespaces(spec.linux_config.namespaces), "linux.namespaces");
+      TRY(PlanNamespaces(spec_.linux_config.namespaces), "linux.namespaces");
   own_pid_namespace_ = namespaces.HasNew(CLONE_NEWPID);
-  SeccompProgram seccomp;
-  if (spec.linux_config.seccomp) seccomp = TRY(CompileSeccomp(*spec.linux_config.seccomp));
-  auto [ours, theirs] = TRY(base::SocketPair(SOCK_SEQPACKET | SOCK_NONBLOCK));
-  // The init waits on its end by blocking; O_NONBLOCK belongs to each end on its own.
-  if (fcntl(theirs.get(), F_SETFL, 0) != 0) return base::ErrnoError("init channel");
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = namespaces.clone_flags | CLONE_PIDFD | CLONE_INTO_CGROUP;
-  args.pidfd = reinterpret_cast<__u64>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  args.cgroup = static_cast<__u64>(cgroup_.fd().get());
-  const long pid = syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return base::ErrnoError("clone the container's init");
-  if (pid == 0) {
-    RunContainerInit({spec,
-                      namespaces,
-                      spec.linux_config.seccomp ? &seccomp : nullptr,
-                      cgroup_.path(),
-                      theirs,
-                      {ends.fd[0], ends.fd[1], ends.fd[2]}});
-  }
-  pid_ = static_cast<pid_t>(pid);
-  pidfd_.Reset(pidfd);
-  environment_.reaper.Expect(pid_, [this](int status) { OnExit(status); });
-  channel_ = std::move(ours);
-  channel_watch_ =
-      TRY(environment_.loop.WatchFd(channel_, EPOLLIN, [this](uint32_t) { OnChannel(); }));
-  return SendOrder(channel_, InitOrder::kSetUp);
+  if (spec_.linux_config.seccomp) seccomp_ = TRY(CompileSeccomp(*spec_.linux_config.seccomp));
+  TRY(WatchMemory());
+  init_ = std::make_unique<Process>(
+      environment_, OptionsOf("", streams, *spec_.process),
+      Process::Events{[this](base::Result<void> ready) { OnInitReady(std::move(ready)); },
+                      [this] { OnExit(); }});
+  on_created_ = std::move(on_created);
+  return init_->Launch({.flags = namespaces.clone_flags, .cgroup = cgroup_.fd()},
+                       [&](const Process::ChildEnds& ends) {
+                         RunContainerInit({spec_, namespaces, seccomp_ ? &*seccomp_ : nullptr,
+                                           cgroup_.path(), ends});
+                       });
 }
 
-void Container::OnChannel() {
-  while (channel_) {
-    base::Result<std::optional<InitReport>> report = ReceiveReport(channel_);
-    if (!report) {
-      if (report.error().error_number() == EAGAIN) return;
-      // Nothing but its death is to be expected from now on.
-      if (state_ == State::kCreating) FailCreation(std::move(report.error()));
-      return OnChannelEnd();
-    }
-    if (!*report) return OnChannelEnd();
-    OnReport(std::move(**report));
-  }
-}
-
-void Container::OnReport(InitReport report) {
-  if (report.error) {
-    if (state_ == State::kCreating) return FailCreation(std::move(*report.error));
-    if (const DoneCallback done = std::exchange(on_started_, nullptr)) {
-      done(std::move(*report.error));
-    }
-    return;
-  }
-  if (!report.ready || state_ != State::kCreating || creation_error_) return;
-  base::Result<void> relays = StartRelays(std::move(report.terminal));
-  if (!relays) return FailCreation(std::move(relays.error()));
-  state_ = State::kCreated;
-  if (const DoneCallback done = std::exchange(on_created_, nullptr)) done(base::Ok());
-}
-
-// The init's end is close-on-exec: this is a successful execve, or the init's death, which OnExit
-// tells.
-void Container::OnChannelEnd() {
-  channel_watch_.Cancel();
-  channel_.Reset();
-  if (const DoneCallback done = std::exchange(on_started_, nullptr)) done(base::Ok());
-}
-
-base::Result<void> Container::StartRelays(base::UniqueFd terminal) {
-  base::UniqueFd* const pipe = pipe_ends_;
-  const bool is_terminal = terminal.valid();
-  if (is_terminal) {
-    // stdin and stdout share the master; each relay owns a descriptor of its own.
-    pipe[0].Reset(fcntl(terminal.get(), F_DUPFD_CLOEXEC, 0));
-    if (!pipe[0]) return base::ErrnoError("duplicate the terminal");
-    pipe[1] = std::move(terminal);
-  }
-  if (host_ends_[0]) {
-    stdin_relay_ = TRY(InputRelay::Create(environment_.loop, std::move(host_ends_[0]),
-                                          std::move(pipe[0]), !is_terminal));
-  }
-  if (host_ends_[1]) {
-    stdout_relay_ = TRY(
-        OutputRelay::Create(environment_.loop, std::move(pipe[1]), std::move(host_ends_[1]), {}));
-  }
-  if (host_ends_[2]) {
-    stderr_relay_ = TRY(
-        OutputRelay::Create(environment_.loop, std::move(pipe[2]), std::move(host_ends_[2]), {}));
+base::Result<void> Container::WatchMemory() {
+  base::Result<std::unique_ptr<CgroupEvents>> events = CgroupEvents::Watch(
+      environment_.loop, cgroup_.path() + "/memory.events", [this] { OnMemoryEvent(); });
+  if (events) {
+    memory_events_ = std::move(*events);
+  } else if (events.error().error_number() != ENOENT) {
+    return std::move(events.error());
   }
   return base::Ok();
 }
 
-void Container::FailCreation(base::Error error) {
-  if (!creation_error_) creation_error_ = std::move(error);
-  KillInit();
+void Container::OnInitReady(base::Result<void> ready) {
+  if (ready) return std::exchange(on_created_, nullptr)(base::Ok());
+  creation_error_ = std::move(ready.error());
+  RemoveCgroup(kRemovalAttempts);
 }
 
-void Container::KillInit() {
-  // ESRCH: it is a zombie already, and OnExit comes.
-  if (pidfd_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-}
-
-void Container::OnExit(int wait_status) {
-  // Its last words may still be unread.
-  OnChannel();
-  exit_status_ = static_cast<uint32_t>(base::ExitCode(wait_status)) & 0xff;
-  const bool creating = state_ == State::kCreating;
-  state_ = State::kStopped;
-  pidfd_.Reset();
-  if (creating) {
-    if (!creation_error_) {
-      creation_error_ = base::MakeError(base::Code::kInternal,
-                                        "the container's init ended with status {} before it was "
-                                        "ready",
-                                        *exit_status_);
-    }
-    return RemoveCgroup(kRemovalAttempts);
+void Container::Exec(const std::string& exec_id, StreamOptions streams, const oci::Process& process,
+                     DoneCallback on_created) {
+  if (execs_.count(exec_id) != 0) {
+    return on_created(MakeError(Code::kAlreadyExists, "exec \"{}\" exists", exec_id));
   }
-  // With a pid namespace of its own the kernel has done this before it reported the exit. Without,
-  // the container's life is still its init's.
+  if (init_->state() != Process::State::kRunning || frozen_ || on_deleted_) {
+    return on_created(MakeError(Code::kFailedPrecondition, "container {} {}", id_,
+                                init_->state() == Process::State::kStopped ? "has ended"
+                                : frozen_                                  ? "is paused"
+                                                                           : "does not run yet"));
+  }
+  if (process.args.empty()) {
+    return on_created(MakeError(Code::kInvalidArgument, "process.args: it is missing"));
+  }
+  const oci::Process complete = CompleteExec(process, *spec_.process);
+  // One that failed goes when its child has been reaped.
+  const auto on_ready = [this, exec_id, on_created](base::Result<void> ready) {
+    if (ready) return on_created(base::Ok());
+    auto shared = std::make_shared<base::Result<void>>(std::move(ready));
+    environment_.loop.Post([this, alive = std::weak_ptr(alive_), exec_id, on_created, shared] {
+      on_created(std::move(*shared));
+      if (alive.expired()) return;
+      execs_.erase(exec_id);
+      OnExit();
+    });
+  };
+  auto exec = std::make_unique<Process>(environment_, OptionsOf(exec_id, streams, complete),
+                                        Process::Events{on_ready, [this] { OnExit(); }});
+  Process& launching = *(execs_[exec_id] = std::move(exec));
+  base::Result<void> launched = launching.Launch(
+      {.cgroup = cgroup_.fd(),
+       .pid_namespace_of = own_pid_namespace_ ? init_->pidfd() : base::BorrowedFd()},
+      [&](const Process::ChildEnds& ends) {
+        const auto& personality = spec_.linux_config.personality;
+        RunContainerExec({complete, seccomp_ ? &*seccomp_ : nullptr,
+                          personality ? &*personality : nullptr, init_->pidfd(), ends});
+      });
+  if (launched) return;
+  execs_.erase(exec_id);
+  on_created(std::move(launched.error()));
+}
+
+// Some process has ended. The init's end is told when no other is left: execs of a pid namespace
+// end before its init does, by the kernel's doing; without one of its own they are killed here, as
+// the container's life is still its init's.
+void Container::OnExit() {
+  OnMemoryEvent();  // before the exit that it explains
+  bool exec_lives = false;
+  for (const auto& [exec_id, exec] : execs_) {
+    exec->TellExit();
+    exec_lives = exec_lives || exec->alive();
+  }
+  if (init_->state() != Process::State::kStopped) return;
   if (!own_pid_namespace_) static_cast<void>(cgroup_.Kill());
-  for (const auto& done : std::exchange(waiters_, {})) done(*exit_status_);
+  if (!exec_lives) init_->TellExit();
   if (on_deleted_) RemoveCgroup(kRemovalAttempts);
 }
 
-void Container::Start(DoneCallback done) {
-  if (state_ != State::kCreated) {
-    return done(base::MakeError(base::Code::kFailedPrecondition,
-                                "container {} cannot be started: it {}", options_.id,
-                                state_ == State::kStopped ? "has ended" : "was started before"));
-  }
-  state_ = State::kRunning;
-  base::Result<void> sent = SendOrder(channel_, InitOrder::kExecute);
-  if (!sent) return done(std::move(sent.error()));
-  on_started_ = std::move(done);
+base::Result<Process*> Container::Find(const std::string& exec_id) {
+  if (exec_id.empty()) return init_.get();
+  const auto found = execs_.find(exec_id);
+  if (found != execs_.end()) return found->second.get();
+  return MakeError(Code::kNotFound, "exec \"{}\" of container {}: there is none", exec_id, id_);
 }
 
-void Container::Wait(std::function<void(uint32_t)> done) {
-  if (exit_status_) return done(*exit_status_);
-  waiters_.push_back(std::move(done));
+void Container::Start(const std::string& exec_id, DoneCallback done) {
+  base::Result<Process*> process = Find(exec_id);
+  if (!process) return done(std::move(process.error()));
+  (*process)->Start(std::move(done));
 }
 
-base::Result<void> Container::Signal(int signal_number, bool all) {
+void Container::Wait(const std::string& exec_id, std::function<void(base::Result<uint32_t>)> done) {
+  base::Result<Process*> process = Find(exec_id);
+  if (!process) return done(std::move(process.error()));
+  (*process)->Wait([done = std::move(done)](uint32_t status) { done(status); });
+}
+
+base::Result<void> Container::Signal(const std::string& exec_id, int signal_number, bool all) {
+  Process* const process = TRY(Find(exec_id));
   if (signal_number < 1 || signal_number > SIGRTMAX) {
-    return base::MakeError(base::Code::kInvalidArgument, "signal {}: 1 to {} is wanted",
-                           signal_number, SIGRTMAX);
+    return MakeError(Code::kInvalidArgument, "signal {}: 1 to {} is wanted", signal_number,
+                     SIGRTMAX);
   }
-  if (all) {
+  if (all && exec_id.empty()) {
     const std::vector<pid_t> pids = TRY(Pids());
     if (!pids.empty()) {
       if (signal_number == SIGKILL) return cgroup_.Kill();
@@ -257,39 +200,99 @@ base::Result<void> Container::Signal(int signal_number, bool all) {
       return base::Ok();
     }
   }
-  if (exit_status_ ||
-      syscall(SYS_pidfd_send_signal, pidfd_.get(), signal_number, nullptr, 0) != 0) {
-    if (!exit_status_ && errno != ESRCH) return base::ErrnoError("signal {}", signal_number);
-    return base::MakeError(base::Code::kNotFound, "container {}: its process has ended",
-                           options_.id);
-  }
-  return base::Ok();
+  return process->Signal(signal_number);
 }
 
 base::Result<std::vector<pid_t>> Container::Pids() const { return cgroup_.Pids(); }
 
-void Container::Delete(DoneCallback done) {
-  if (state_ == State::kRunning || state_ == State::kCreating) {
-    return done(base::MakeError(base::Code::kFailedPrecondition,
-                                "container {} cannot be deleted: it still runs", options_.id));
+void Container::Delete(const std::string& exec_id, DoneCallback done) {
+  base::Result<Process*> found = Find(exec_id);
+  if (!found) return done(std::move(found.error()));
+  const Process::State state = (*found)->state();
+  if (state == Process::State::kRunning || state == Process::State::kCreating) {
+    return done(MakeError(Code::kFailedPrecondition, "it cannot be deleted: it still runs"));
   }
   if (on_deleted_) {
-    return done(base::MakeError(base::Code::kFailedPrecondition,
-                                "container {} is being deleted already", options_.id));
+    return done(MakeError(Code::kFailedPrecondition, "container {} is being deleted already", id_));
   }
+  if (!exec_id.empty()) return DeleteExec(exec_id, std::move(done));
   on_deleted_ = std::move(done);
-  if (!exit_status_) return KillInit();  // OnExit goes on
+  if (state == Process::State::kCreated) return init_->Kill();  // OnExit goes on
   RemoveCgroup(kRemovalAttempts);
+}
+
+void Container::DeleteExec(const std::string& exec_id, DoneCallback done) {
+  Process& exec = *execs_.at(exec_id);
+  // Posted: this may be inside a callback of its own.
+  const auto erase = [this, exec_id, done = std::move(done)] {
+    environment_.loop.Post([this, alive = std::weak_ptr(alive_), exec_id, done] {
+      if (!alive.expired()) execs_.erase(exec_id);
+      done(base::Ok());
+    });
+  };
+  exec.Wait([erase](uint32_t) { erase(); });
+  if (exec.state() == Process::State::kCreated) exec.Kill();
+}
+
+void Container::Freeze(bool frozen, DoneCallback done) {
+  if (init_->state() != Process::State::kRunning || on_frozen_) {
+    return done(MakeError(Code::kFailedPrecondition, "container {} {}", id_,
+                          on_frozen_ ? "is being paused or resumed" : "does not run"));
+  }
+  base::Result<std::unique_ptr<CgroupEvents>> events = CgroupEvents::Watch(
+      environment_.loop, cgroup_.path() + "/cgroup.events", [this] { CheckFrozen(); });
+  if (!events) return done(std::move(events.error()));
+  base::Result<void> asked = cgroup_.Freeze(frozen);
+  if (!asked) return done(std::move(asked));
+  cgroup_events_ = std::move(*events);
+  frozen_ = frozen;
+  on_frozen_ = std::move(done);
+  CheckFrozen();
+}
+
+void Container::CheckFrozen() {
+  if (!on_frozen_ || (cgroup_events_->Read("frozen") != 0) != frozen_) return;
+  // Posted, because this may be the watch's own callback, which must not destroy the watch.
+  environment_.loop.Post([events = std::shared_ptr<CgroupEvents>(std::move(cgroup_events_)),
+                          done = std::exchange(on_frozen_, nullptr)] { done(base::Ok()); });
+}
+
+base::Result<void> Container::Update(const oci::Resources& resources) {
+  if (init_->state() == Process::State::kStopped) {
+    return MakeError(Code::kFailedPrecondition, "container {} has ended", id_);
+  }
+  if (!resources.devices.empty()) TRY(cgroup_.ApplyDevices(resources.devices));
+  return cgroup_.Apply(resources);
+}
+
+void Container::WaitOom(uint64_t seen, std::function<void(base::Result<uint64_t>)> done) {
+  oom_waiters_.push_back({seen, std::move(done)});
+  OnMemoryEvent();
+}
+
+void Container::OnMemoryEvent() {
+  if (!memory_events_ || oom_waiters_.empty()) return;
+  const uint64_t kills = memory_events_->Read("oom_kill");
+  for (OomWaiter& waiter : std::exchange(oom_waiters_, {})) {
+    if (kills > waiter.seen) {
+      waiter.done(kills);
+    } else {
+      oom_waiters_.push_back(std::move(waiter));
+    }
+  }
 }
 
 // A mount of the host's below the share is mounted here by itself when it is first entered
 // (virtio-fs "announce_submounts"), and would keep the host's file system busy. EINVAL: none was.
-void Container::LetGoOfRootfs() { umount2(rootfs_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW); }
+void Container::LetGoOfRootfs() { umount2(spec_.root->path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW); }
 
 void Container::RemoveCgroup(int attempts_left) {
   base::Result<void> removed = cgroup_.Kill();
   if (removed) removed = cgroup_.Remove();
-  if (!removed && removed.error().code() == base::Code::kFailedPrecondition && attempts_left > 0) {
+  for (const auto& [exec_id, exec] : execs_) {
+    if (removed && exec->alive()) removed = MakeError(Code::kFailedPrecondition, "not reaped yet");
+  }
+  if (!removed && removed.error().code() == Code::kFailedPrecondition && attempts_left > 0) {
     // Those killed go when they are next scheduled; the kernel offers no better event than a poll
     // of cgroup.events, which still precedes the moment when rmdir succeeds.
     removal_timer_ = environment_.loop.After(
@@ -297,8 +300,8 @@ void Container::RemoveCgroup(int attempts_left) {
     return;
   }
   LetGoOfRootfs();
-  if (const DoneCallback done = std::exchange(on_created_, nullptr)) {
-    return done(std::move(*creation_error_));
+  if (creation_error_) {
+    return std::exchange(on_created_, nullptr)(std::move(*creation_error_));
   }
   if (const DoneCallback done = std::exchange(on_deleted_, nullptr)) done(std::move(removed));
 }

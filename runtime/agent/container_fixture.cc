@@ -91,19 +91,20 @@ void ContainerTest::SetUp() {
   auto reaper = Reaper::Create(*loop_);
   ASSERT_TRUE(reaper);
   reaper_ = std::move(*reaper);
-  environment_.reset(
-      new Environment{*loop_, *reaper_, cgroup_parent(),
-                      [this](const std::string&, StreamKind kind) -> base::Result<base::UniqueFd> {
-                        auto [ours, theirs] = TRY(base::SocketPair(SOCK_STREAM));
-                        streams_[kind] = std::make_unique<HostStream>(std::move(ours));
-                        return std::move(theirs);
-                      }});
+  environment_.reset(new Environment{
+      *loop_, *reaper_, cgroup_parent(),
+      [this](const ProcessId& process, StreamKind kind) -> base::Result<base::UniqueFd> {
+        auto [ours, theirs] = TRY(base::SocketPair(SOCK_STREAM));
+        auto& streams = process.exec_id.empty() ? streams_ : exec_streams_[process.exec_id];
+        streams[kind] = std::make_unique<HostStream>(std::move(ours));
+        return std::move(theirs);
+      }});
 }
 
 void ContainerTest::TearDown() {
   if (directory_.empty()) return;
   if (container_) {
-    static_cast<void>(container_->Signal(SIGKILL, true));
+    static_cast<void>(container_->Signal("", SIGKILL, true));
     static_cast<void>(WaitForExit());
     static_cast<void>(Delete());
   }
@@ -143,6 +144,8 @@ oci::Spec ContainerTest::ShellSpec(const std::string& script) const {
   for (const char* type : {"pid", "ipc", "uts", "mount", "network"}) {
     spec.linux_config.namespaces.push_back({type, ""});
   }
+  // Not every machine that builds lets us load device programs.
+  spec.linux_config.resources.devices = {{true, "a", {}, {}, "rwm"}};
   spec.linux_config.masked_paths = {"/proc/kcore", "/proc/acpi", "/proc/not-there"};
   spec.linux_config.readonly_paths = {"/proc/sys", "/proc/bus"};
   return spec;
@@ -155,13 +158,15 @@ void ContainerTest::Spin(const std::function<bool()>& until) {
     ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "nothing happened for a minute";
     ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(20)));
     for (const auto& [kind, stream] : streams_) stream->Read();
+    for (const auto& [exec_id, streams] : exec_streams_) {
+      for (const auto& [kind, stream] : streams) stream->Read();
+    }
   }
 }
 
 std::optional<base::Error> ContainerTest::Create(const oci::Spec& spec, bool open_stdin) {
   std::optional<base::Result<void>> result;
-  const ContainerOptions options{"c1", open_stdin, true, true};
-  auto made = Container::Create(*environment_, options, spec,
+  auto made = Container::Create(*environment_, "c1", {open_stdin, true, true}, spec,
                                 [&](base::Result<void> created) { result = std::move(created); });
   if (!made) return std::move(made.error());
   container_ = std::move(*made);
@@ -172,30 +177,50 @@ std::optional<base::Error> ContainerTest::Create(const oci::Spec& spec, bool ope
   return std::move(result->error());
 }
 
-std::optional<base::Error> ContainerTest::Start() {
+std::optional<base::Error> ContainerTest::Await(
+    const std::function<void(Container::DoneCallback)>& call) {
   std::optional<base::Result<void>> result;
-  container_->Start([&](base::Result<void> started) { result = std::move(started); });
+  call([&](base::Result<void> done) { result = std::move(done); });
   Spin([&] { return result.has_value(); });
   if (!result) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
   if (*result) return std::nullopt;
   return std::move(result->error());
 }
 
-uint32_t ContainerTest::WaitForExit() {
+std::optional<base::Error> ContainerTest::Start(const std::string& exec_id) {
+  return Await([&](const auto& done) { container_->Start(exec_id, done); });
+}
+
+std::optional<base::Error> ContainerTest::Exec(const std::string& exec_id,
+                                               const oci::Process& process, bool open_stdin) {
+  return Await([&](const auto& done) {
+    container_->Exec(exec_id, {open_stdin, true, true}, process, done);
+  });
+}
+
+oci::Process ContainerTest::ShellProcess(const std::string& script) const {
+  return *ShellSpec(script).process;
+}
+
+uint32_t ContainerTest::WaitForExit(const std::string& exec_id) {
   std::optional<uint32_t> status;
-  container_->Wait([&](uint32_t exit_status) { status = exit_status; });
+  container_->Wait(
+      exec_id, [&](base::Result<uint32_t> exit_status) { status = exit_status.value_or(0xfffe); });
   Spin([&] { return status.has_value(); });
   return status.value_or(0xffff);
 }
 
-std::optional<base::Error> ContainerTest::Delete() {
-  std::optional<base::Result<void>> result;
-  container_->Delete([&](base::Result<void> deleted) { result = std::move(deleted); });
-  Spin([&] { return result.has_value(); });
-  if (!result) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
-  if (!*result) return std::move(result->error());
-  container_.reset();
-  return std::nullopt;
+std::optional<base::Error> ContainerTest::Delete(const std::string& exec_id) {
+  std::optional<base::Error> error =
+      Await([&](const auto& done) { container_->Delete(exec_id, done); });
+  if (!error && exec_id.empty()) container_.reset();
+  return error;
+}
+
+std::string ContainerTest::ExecOutput(const std::string& exec_id, StreamKind kind) {
+  HostStream& stream = *exec_streams_.at(exec_id).at(kind);
+  Spin([&] { return stream.ended(); });
+  return stream.text();
 }
 
 void ContainerTest::ReadToEnd(StreamKind kind) {

@@ -55,9 +55,17 @@ class ContainerTest : public testing::Test {
   RunResult Run(const oci::Spec& spec);
   // The steps of Run.
   std::optional<base::Error> Create(const oci::Spec& spec, bool open_stdin = false);
-  std::optional<base::Error> Start();
-  uint32_t WaitForExit();
-  std::optional<base::Error> Delete();
+  std::optional<base::Error> Start(const std::string& exec_id = "");
+  uint32_t WaitForExit(const std::string& exec_id = "");
+  std::optional<base::Error> Delete(const std::string& exec_id = "");
+  // An exec of `process`, up to execve.
+  std::optional<base::Error> Exec(const std::string& exec_id, const oci::Process& process,
+                                  bool open_stdin = false);
+  oci::Process ShellProcess(const std::string& script) const;
+  // All of a stream, to its end.
+  std::string ExecOutput(const std::string& exec_id, StreamKind kind = StreamKind::kStdout);
+  // The answer to one call.
+  std::optional<base::Error> Await(const std::function<void(Container::DoneCallback)>& call);
   void ReadToEnd(StreamKind kind);
   void Spin(const std::function<bool()>& until);
 
@@ -70,6 +78,7 @@ class ContainerTest : public testing::Test {
   std::unique_ptr<Environment> environment_;
   std::unique_ptr<Container> container_;
   std::map<StreamKind, std::unique_ptr<HostStream>> streams_;
+  std::map<std::string, std::map<StreamKind, std::unique_ptr<HostStream>>> exec_streams_;
 
  private:
   std::string directory_;

@@ -9,8 +9,8 @@
 
 #include "oci/spec.h"
 #include "runtime/agent/namespaces.h"
+#include "runtime/agent/process.h"
 #include "runtime/agent/seccomp_profile.h"
-#include "runtime/base/unique_fd.h"
 
 namespace agent {
 
@@ -19,9 +19,7 @@ struct InitPlan {
   const NamespacePlan& namespaces;
   const SeccompProgram* seccomp = nullptr;  // none
   std::string cgroup_directory;
-  base::BorrowedFd channel;
-  // For 0, 1 and 2; invalid: /dev/null. Unused with a terminal.
-  base::BorrowedFd stdio[3];
+  const Process::ChildEnds& ends;
 };
 
 [[noreturn]] void RunContainerInit(const InitPlan& plan);

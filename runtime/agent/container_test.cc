@@ -87,23 +87,23 @@ TEST_F(ContainerTest, SignalsAndStates) {
   EXPECT_EQ(Start()->code(), base::Code::kFailedPrecondition);
   Spin([&] { return container_->Pids()->size() == 3; });
   EXPECT_EQ(Delete()->code(), base::Code::kFailedPrecondition);
-  EXPECT_EQ(container_->Signal(0, false).error().code(), base::Code::kInvalidArgument);
-  ASSERT_TRUE(container_->Signal(SIGKILL, false));
+  EXPECT_EQ(container_->Signal("", 0, false).error().code(), base::Code::kInvalidArgument);
+  ASSERT_TRUE(container_->Signal("", SIGKILL, false));
   EXPECT_EQ(WaitForExit(), 137U);
   EXPECT_TRUE(container_->Pids()->empty());
-  EXPECT_EQ(container_->Signal(SIGTERM, false).error().code(), base::Code::kNotFound);
+  EXPECT_EQ(container_->Signal("", SIGTERM, false).error().code(), base::Code::kNotFound);
 }
 
 TEST_F(ContainerTest, DeleteOfACreatedOneKillsIt) {
   ASSERT_FALSE(Create(ShellSpec("exit 0")));
-  const pid_t pid = container_->pid();
+  const pid_t pid = (*container_->Find(""))->pid();
   ASSERT_FALSE(Delete());
   EXPECT_NE(kill(pid, 0), 0);
 }
 
 TEST_F(ContainerTest, KillingACreatedOneIsItsExit) {
   ASSERT_FALSE(Create(ShellSpec("exit 0")));
-  ASSERT_TRUE(container_->Signal(SIGKILL, false));
+  ASSERT_TRUE(container_->Signal("", SIGKILL, false));
   EXPECT_EQ(WaitForExit(), 137U);
   EXPECT_EQ(Start()->code(), base::Code::kFailedPrecondition);
 }

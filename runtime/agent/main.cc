@@ -26,10 +26,11 @@
 namespace agent {
 namespace {
 
-base::Result<base::UniqueFd> DialStream(const std::string& container_id, StreamKind kind) {
+base::Result<base::UniqueFd> DialStream(const ProcessId& process, StreamKind kind) {
   base::UniqueFd connection = TRY(DialHost(stream::kStreamPort));
   pinion::agent::v1::StreamHello hello;
-  hello.set_container_id(container_id);
+  hello.set_container_id(process.container_id);
+  hello.set_exec_id(process.exec_id);
   hello.set_kind(static_cast<pinion::agent::v1::StreamHello::Kind>(kind));
   TRY(base::WriteAll(connection, stream::Encode(hello.SerializeAsString())), "stream hello");
   return connection;

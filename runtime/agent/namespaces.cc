@@ -18,7 +18,7 @@ struct NamespaceType {
 };
 
 constexpr NamespaceType kTypes[] = {
-    {"pid", CLONE_NEWPID, false},
+    {"pid", CLONE_NEWPID, true},
     {"network", CLONE_NEWNET, true},
     {"mount", CLONE_NEWNS, false},
     {"ipc", CLONE_NEWIPC, true},

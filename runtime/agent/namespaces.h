@@ -23,7 +23,7 @@ struct NamespacePlan {
 };
 
 // A namespace with a path belongs to the pod, on the host's side of the line; in the guest that is
-// the machine's own one for ipc, uts, network and cgroup. kUnimplemented for a path of another
+// the machine's own one for pid, ipc, uts, network and cgroup. kUnimplemented for a path of another
 // type, kInvalidArgument for an unknown type or one listed twice.
 base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& namespaces);
 

@@ -27,6 +27,8 @@ class Reaper {
   // Calls `on_exit` once, from the loop, when the child `pid` has ended. To be called in the same
   // turn of the loop as the clone(2).
   void Expect(pid_t pid, OnExit on_exit);
+  // Its end is nobody's business any more.
+  void Forget(pid_t pid) { expected_.erase(pid); }
 
  private:
   explicit Reaper(base::UniqueFd signal_fd) : signal_fd_(std::move(signal_fd)) {}

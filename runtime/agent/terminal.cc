@@ -20,7 +20,7 @@ base::Result<void> ShowAsConsole(base::BorrowedFd slave) {
 
 }  // namespace
 
-base::Result<base::UniqueFd> OpenTerminal(const oci::Process& process) {
+base::Result<base::UniqueFd> OpenTerminal(const oci::Process& process, Console console) {
   base::UniqueFd master = TRY(base::Open("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
   const int unlock = 0;
   if (ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) return base::ErrnoError("unlock the terminal");
@@ -33,7 +33,7 @@ base::Result<base::UniqueFd> OpenTerminal(const oci::Process& process) {
   if (process.console_size) {
     TRY(ResizeTerminal(master, process.console_size->width, process.console_size->height));
   }
-  TRY(ShowAsConsole(slave), "/dev/console");
+  if (console == Console::kShow) TRY(ShowAsConsole(slave), "/dev/console");
   if (ioctl(slave.get(), TIOCSCTTY, 0) != 0) return base::ErrnoError("set controlling terminal");
   for (int fd = 0; fd <= 2; ++fd) {
     if (dup2(slave.get(), fd) < 0) return base::ErrnoError("dup2 {}", fd);

@@ -1,0 +1,44 @@
+// What every process of a container goes through between clone and execve, be it an init or an
+// exec.
+//
+// Thread rule: runs in the child of a clone without CLONE_VM. The agent is single-threaded and
+// stays so; hence the child may allocate and use the whole C++ library.
+#pragma once
+
+#include <string_view>
+
+#include "oci/spec.h"
+#include "runtime/agent/process.h"
+#include "runtime/agent/seccomp_profile.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace agent {
+
+inline constexpr int kKeptFd = 4;
+
+struct ChildPlan {
+  const oci::Process& process;
+  const SeccompProgram* seccomp = nullptr;        // none
+  const oci::Personality* personality = nullptr;  // none
+  const Process::ChildEnds& ends;
+  base::BorrowedFd keep = {};  // becomes kKeptFd, until execve
+};
+
+// Default handlers, 0 to 2 and the channel in place, all else closed, a session of its own.
+base::Result<base::UniqueFd> BeginChild(const ChildPlan& plan);
+
+// A procfs of our own to write to: whatever image and mounts have put at /proc is not asked. `path`
+// is looked up below `directory`, which it cannot leave.
+base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
+                             std::string_view value);
+base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score);
+
+// In the container's root: limits, scheduling, no_new_privs, capabilities and user.
+base::Result<void> BecomeProcess(const ChildPlan& plan);
+
+// Looks the program up, says so, waits for Start and execs. Returns why it could not.
+base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
+                            base::UniqueFd terminal);
+
+}  // namespace agent

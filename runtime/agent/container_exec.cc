@@ -1,0 +1,69 @@
+#include "runtime/agent/container_exec.h"
+
+#include <sched.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "runtime/agent/child_process.h"
+#include "runtime/agent/init_channel.h"
+#include "runtime/agent/mounts.h"
+#include "runtime/agent/process_identity.h"
+#include "runtime/agent/terminal.h"
+
+namespace agent {
+namespace {
+
+// Joining a namespace that init shares with the agent changes nothing. The pid namespace was
+// chosen by whoever cloned us.
+constexpr int kJoined = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;
+
+base::Result<void> Join(base::BorrowedFd init) {
+  // We are still the agent, with all its rights, and soon among the container's processes: none of
+  // them may look into us.
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) return base::ErrnoError("PR_SET_DUMPABLE");
+  // Changes root and working directory to the container's, too: setns(2), "CLONE_NEWNS".
+  if (setns(init.get(), kJoined) != 0) return base::ErrnoError("join the container's namespaces");
+  return base::Ok();
+}
+
+void Run(const ExecPlan& plan) {
+  const oci::Process& process = plan.process;
+  const ChildPlan child{process, plan.seccomp, plan.personality, plan.ends, plan.init};
+  base::UniqueFd channel;
+  base::UniqueFd terminal;
+  const auto prepare = [&]() -> base::Result<void> {
+    channel = TRY(BeginChild(child));
+    TRY(AwaitOrder(channel, InitOrder::kSetUp));
+    // Not earlier: /dev/null and what else we open until here is the agent's.
+    TRY(Join(base::BorrowedFd(kKeptFd)));
+    close(kKeptFd);
+    const base::UniqueFd proc = TRY(NewFilesystem("proc", "proc", MountOptions{}));
+    TRY(SetOomScoreAdj(proc, process.oom_score_adj.value_or(0)));
+    if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kLeave), "terminal");
+    MakeWorkingDirectory(process.cwd);
+    return BecomeProcess(child);
+  };
+  base::Result<void> prepared = prepare();
+  const base::Error error =
+      prepared ? ExecuteWhenTold(child, channel, std::move(terminal)) : std::move(prepared.error());
+  SendFailure(channel ? base::BorrowedFd(channel) : plan.ends.channel, error);
+}
+
+}  // namespace
+
+void RunContainerExec(const ExecPlan& plan) {
+  Run(plan);
+  _exit(127);
+}
+
+oci::Process CompleteExec(oci::Process exec, const oci::Process& init) {
+  if (!exec.capabilities) exec.capabilities = init.capabilities;
+  if (exec.rlimits.empty()) exec.rlimits = init.rlimits;
+  if (!exec.oom_score_adj) exec.oom_score_adj = init.oom_score_adj;
+  if (exec.cwd.empty()) exec.cwd = init.cwd;
+  return exec;
+}
+
+}  // namespace agent

@@ -1,0 +1,32 @@
+// What processes and containers need of the machine; tests give their own.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "runtime/agent/reaper.h"
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
+
+namespace agent {
+
+// Numbers of StreamHello.Kind.
+enum class StreamKind { kStdin = 0, kStdout = 1, kStderr = 2 };
+
+// exec_id: empty for the container's init.
+struct ProcessId {
+  std::string container_id;
+  std::string exec_id;
+};
+
+struct Environment {
+  base::EventLoop& loop;
+  Reaper& reaper;
+  std::string cgroup_parent;
+  // A connection to the host for one stream, its hello already sent.
+  std::function<base::Result<base::UniqueFd>(const ProcessId& process, StreamKind kind)>
+      dial_stream;
+};
+
+}  // namespace agent

@@ -17,6 +17,8 @@ namespace v1 = pinion::agent::v1;
 constexpr const char* kService = "pinion.agent.v1.Agent";
 constexpr size_t kMaxTextCharacters = 256;
 constexpr int kMaxCpus = 4096;
+constexpr size_t kMaxStats = 1024;     // numbers of a container, or devices
+constexpr size_t kMaxNameBytes = 128;  // of a number
 
 // What the guest says in an error is shown to users: printable, and not endless.
 base::Error Cleaned(const base::Error& error) {
@@ -94,6 +96,15 @@ void AgentClient::Hello(Callback<GuestInfo> done) {
       });
 }
 
+void AgentClient::ConfigurePod(const PodSettings& settings, Callback<void> done) {
+  v1::ConfigurePodRequest request;
+  request.set_hostname(settings.hostname);
+  request.set_domainname(settings.domainname);
+  request.mutable_sysctl()->insert(settings.sysctl.begin(), settings.sysctl.end());
+  CallForNothing(*client_, "ConfigurePod", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
 void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void> done) {
   v1::CreateContainerRequest message;
   message.set_container_id(request.container_id);
@@ -144,6 +155,82 @@ void AgentClient::Delete(const std::string& container_id, const std::string& exe
                          Callback<void> done) {
   CallForNothing(*client_, "DeleteProcess", ProcessOf(container_id, exec_id),
                  {.timeout = call_timeout_}, Track(std::move(done)));
+}
+
+void AgentClient::Exec(const ExecRequest& request, Callback<void> done) {
+  v1::ExecProcessRequest message;
+  message.set_container_id(request.container_id);
+  message.set_exec_id(request.exec_id);
+  message.set_process_json(request.process_json);
+  message.set_open_stdin(request.open_stdin);
+  message.set_open_stdout(request.open_stdout);
+  message.set_open_stderr(request.open_stderr);
+  client_->Call<v1::CreateContainerResponse>(
+      kService, "ExecProcess", message, {.timeout = call_timeout_},
+      [done = Track(std::move(done))](base::Result<v1::CreateContainerResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        done(base::Ok());
+      });
+}
+
+void AgentClient::Resize(const std::string& container_id, const std::string& exec_id,
+                         uint32_t columns, uint32_t rows, Callback<void> done) {
+  v1::ResizeTerminalRequest request;
+  request.set_container_id(container_id);
+  request.set_exec_id(exec_id);
+  request.set_columns(columns);
+  request.set_rows(rows);
+  CallForNothing(*client_, "ResizeTerminal", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
+void AgentClient::Freeze(const std::string& container_id, bool frozen, Callback<void> done) {
+  v1::FreezeContainerRequest request;
+  request.set_container_id(container_id);
+  request.set_frozen(frozen);
+  CallForNothing(*client_, "FreezeContainer", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
+void AgentClient::Update(const std::string& container_id, const std::string& resources_json,
+                         Callback<void> done) {
+  v1::UpdateContainerRequest request;
+  request.set_container_id(container_id);
+  request.set_resources_json(resources_json);
+  CallForNothing(*client_, "UpdateContainer", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
+void AgentClient::Stats(const std::string& container_id, Callback<ContainerStats> done) {
+  client_->Call<v1::ContainerStatsResponse>(
+      kService, "ContainerStats", ProcessOf(container_id, ""), {.timeout = call_timeout_},
+      [done = Track(std::move(done))](base::Result<v1::ContainerStatsResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        ContainerStats stats;
+        // Names are looked up, never shown; what is too much of anything is left out.
+        for (const auto& [name, value] : answer->values()) {
+          if (stats.values.size() >= kMaxStats) break;
+          if (name.size() <= kMaxNameBytes) stats.values[name] = value;
+        }
+        for (const auto& io : answer->io()) {
+          if (stats.io.size() >= kMaxStats) break;
+          stats.io.push_back(
+              {io.major(), io.minor(), io.rbytes(), io.wbytes(), io.rios(), io.wios()});
+        }
+        done(std::move(stats));
+      });
+}
+
+void AgentClient::WaitOom(const std::string& container_id, uint64_t seen, Callback<uint64_t> done) {
+  v1::WaitOomRequest request;
+  request.set_container_id(container_id);
+  request.set_seen(seen);
+  client_->Call<v1::WaitOomResponse>(
+      kService, "WaitOom", request, {},
+      [done = Track(std::move(done))](base::Result<v1::WaitOomResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        done(answer->kills());
+      });
 }
 
 void AgentClient::Shutdown(std::chrono::nanoseconds timeout, Callback<void> done) {

@@ -15,6 +15,8 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/pod/guest_spec.h"
+#include "runtime/pod/pod.h"
 
 namespace ttrpc {
 class Client;
@@ -40,8 +42,17 @@ class AgentClient {
     bool open_stderr = false;
   };
 
-  // `call_timeout` bounds every call but Wait. `on_closed`: once, when the agent has gone; calls
-  // that wait have failed with kUnavailable before.
+  struct ExecRequest {
+    std::string container_id;
+    std::string exec_id;
+    std::string process_json;
+    bool open_stdin = false;
+    bool open_stdout = false;
+    bool open_stderr = false;
+  };
+
+  // `call_timeout` bounds every call but Wait and WaitOom. `on_closed`: once, when the agent has
+  // gone; calls that wait have failed with kUnavailable before.
   static base::Result<std::unique_ptr<AgentClient>> Create(base::EventLoop& loop,
                                                            base::UniqueFd connection,
                                                            std::chrono::nanoseconds call_timeout,
@@ -53,6 +64,7 @@ class AgentClient {
   void Close();
 
   void Hello(Callback<GuestInfo> done);
+  void ConfigurePod(const PodSettings& settings, Callback<void> done);
   void CreateContainer(const ContainerRequest& request, Callback<void> done);
   void Start(const std::string& container_id, const std::string& exec_id, Callback<void> done);
   // The exit status, 0 to 255.
@@ -60,6 +72,15 @@ class AgentClient {
   void Signal(const std::string& container_id, const std::string& exec_id, uint32_t signal,
               bool all, Callback<void> done);
   void Delete(const std::string& container_id, const std::string& exec_id, Callback<void> done);
+  void Exec(const ExecRequest& request, Callback<void> done);
+  void Resize(const std::string& container_id, const std::string& exec_id, uint32_t columns,
+              uint32_t rows, Callback<void> done);
+  void Freeze(const std::string& container_id, bool frozen, Callback<void> done);
+  void Update(const std::string& container_id, const std::string& resources_json,
+              Callback<void> done);
+  void Stats(const std::string& container_id, Callback<ContainerStats> done);
+  // Answers when the guest's kernel has killed more than `seen` processes for memory.
+  void WaitOom(const std::string& container_id, uint64_t seen, Callback<uint64_t> done);
   void Shutdown(std::chrono::nanoseconds timeout, Callback<void> done);
 
  private:

@@ -1,29 +1,60 @@
-// What the shim holds of one container. Thread rule: reactor-bound.
+// What the shim holds of one container and of each of its processes. Thread rule: reactor-bound.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "oci/spec.h"
 #include "runtime/pod/anchor.h"
+#include "runtime/pod/guest_spec.h"
 #include "runtime/pod/pod.h"
 #include "runtime/pod/process.h"
 #include "runtime/pod/process_stdio.h"
 
 namespace pod {
 
-struct Container {
-  Container(base::EventLoop& loop, CreateRequest create_request,
-            std::function<void(const ExitInfo&)> on_exit)
-      : request(std::move(create_request)),
-        init(loop, std::move(on_exit)),
-        stdio(loop,
-              {request.stdin_path, request.stdout_path, request.stderr_path, request.terminal}) {}
+// The init, or an exec.
+struct ContainerProcess {
+  ContainerProcess(base::EventLoop& loop, std::string id_of_exec, Stdio::Paths stdio_paths,
+                   std::function<void(const ExitInfo&)> on_exit)
+      : exec_id(std::move(id_of_exec)),
+        paths(stdio_paths),
+        process(loop, std::move(on_exit)),
+        stdio(loop, std::move(stdio_paths)) {}
 
-  const CreateRequest request;
-  Process init;
+  const std::string exec_id;  // empty: the init
+  const Stdio::Paths paths;
+  Process process;
   Stdio stdio;
   std::unique_ptr<Anchor> anchor;
-  pid_t pid = 0;  // the anchor's, kept when it has ended
+  pid_t pid = 0;          // the anchor's, kept when it has ended
+  bool in_guest = false;  // the agent knows it
+  bool deleting = false;
+  oci::Process spec;  // an exec's, until it is started
+};
+using ProcessPtr = std::shared_ptr<ContainerProcess>;  // shared: callbacks hold weak ones
+
+struct Container {
+  Container(base::EventLoop& loop, const std::string& ns, CreateRequest create_request,
+            std::function<void(const ExitInfo&)> on_exit)
+      : request(std::move(create_request)),
+        init(std::make_shared<ContainerProcess>(loop, "", PathsOf(request, ns),
+                                                std::move(on_exit))) {}
+  static Stdio::Paths PathsOf(const CreateRequest& request, const std::string& ns) {
+    return {request.stdin_path, request.stdout_path, request.stderr_path,
+            request.terminal,   request.id,          ns};
+  }
+
+  const CreateRequest request;
+  const ProcessPtr init;
+  std::map<std::string, ProcessPtr> execs;
+  bool paused = false;
+  // Set for a pod's sandbox container, which has no process in the guest: pod_sandbox.cc.
+  std::optional<PodSettings> pod_settings;
+  bool sandbox() const { return pod_settings.has_value(); }
 
   // Creation: `create_done` is set until it has been answered.
   PidCallback create_done;
@@ -32,11 +63,12 @@ struct Container {
   bool set_up = false;       // its mounts may exist
   bool stdio_open = false;
   bool asked_guest = false;  // CreateContainer was called
-  bool in_guest = false;     // the agent knows it
   bool failed = false;       // being undone
-  bool deleting = false;
+  base::Timer oom_pause;     // before the agent is asked again
 
   bool created() const { return !create_done && !failed; }
+  const std::string& id() const { return request.id; }
 };
+using ContainerPtr = std::shared_ptr<Container>;  // shared: callbacks hold weak ones
 
 }  // namespace pod

@@ -21,18 +21,6 @@ base::Result<bool> IsFifo(base::BorrowedFd fd, const std::string& path) {
 
 }  // namespace
 
-base::Result<std::string> StdioPath(const std::string& uri) {
-  const size_t separator = uri.find("://");
-  if (separator == std::string::npos) return uri;
-  const std::string scheme = uri.substr(0, separator);
-  if (scheme == "fifo") return uri.substr(separator + 3);
-  if (scheme == "binary" || scheme == "binary-v2" || scheme == "file") {
-    return base::MakeError(base::Code::kUnimplemented,
-                           "stdio {}: the scheme {} is not supported yet", uri, scheme);
-  }
-  return base::MakeError(base::Code::kInvalidArgument, "stdio {}: unknown scheme {}", uri, scheme);
-}
-
 OutputOpener::OutputOpener(base::EventLoop& loop, std::string path,
                            std::function<void(base::Result<OutputFifo>)> done)
     : loop_(loop), path_(std::move(path)), done_(std::move(done)) {}
@@ -64,6 +52,15 @@ void OutputOpener::Try() {
     output.keep_alive = std::move(*reader);
   }
   done(std::move(output));
+}
+
+base::Result<OutputFifo> OpenLogFile(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash != 0) TRY(base::MakeDirectories(path.substr(0, slash)));
+  OutputFifo output;
+  output.writer = TRY(base::Open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY, 0644),
+                      "log file");
+  return output;
 }
 
 base::Result<InputFifo> OpenInput(const std::string& path) {

@@ -15,10 +15,6 @@
 
 namespace pod {
 
-// kUnimplemented for binary:// and file://, kInvalidArgument for any other scheme but fifo:// and
-// none. Gives the path.
-base::Result<std::string> StdioPath(const std::string& uri);
-
 struct OutputFifo {
   base::UniqueFd writer;      // O_NONBLOCK
   base::UniqueFd keep_alive;  // a reader of ours: one that vanishes breaks and loses nothing
@@ -43,6 +39,9 @@ class OutputOpener {
   std::chrono::milliseconds pause_{1};
   base::Timer timer_;
 };
+
+// "file://": made if need be, with its directories, and appended to.
+base::Result<OutputFifo> OpenLogFile(const std::string& path);
 
 struct InputFifo {
   base::UniqueFd reader;      // O_NONBLOCK

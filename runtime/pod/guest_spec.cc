@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "oci/annotations.h"
 #include "runtime/storage/mount_options.h"
 
 namespace pod {
@@ -14,11 +15,19 @@ std::string Absolute(const std::string& path, const std::string& bundle) {
   return path.starts_with('/') ? path : bundle + "/" + path;
 }
 
+// The pod's shared memory: its containers meet in the guest's, as they do in pause's elsewhere.
+constexpr const char* kSharedMemory = "/dev/shm";
+
 base::Result<void> ShareMount(const std::string& container_id, const std::string& bundle,
-                              oci::Mount* mount, std::vector<SharedMount>* shared) {
+                              ContainerKind kind, oci::Mount* mount,
+                              std::vector<SharedMount>* shared) {
   const storage::MountOptions options =
       TRY(storage::ParseMountOptions(mount->options), "mount at {}", mount->destination);
   if (mount->type != "bind" && !options.bind) return base::Ok();
+  if (kind == ContainerKind::kMember && mount->destination == kSharedMemory) {
+    mount->source = kSharedMemory;
+    return base::Ok();
+  }
   const size_t index = shared->size();
   shared->push_back({index,
                      Absolute(mount->source, bundle),
@@ -29,6 +38,21 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
   return base::Ok();
 }
 
+// A path of the host means nothing in the guest. In a pod it says "the pod's", which there are the
+// guest's own; outside of one the container gets a namespace of its own.
+void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
+  for (oci::Namespace& ns : spec->linux_config.namespaces) {
+    if (ns.path.empty()) continue;
+    if (kind == ContainerKind::kMember) {
+      ns.path = "/proc/1/ns/" + ns.type;
+      continue;
+    }
+    notes->push_back(fmt::format("the {} namespace {} is the host's: the guest uses one of its own",
+                                 ns.type, ns.path));
+    ns.path.clear();
+  }
+}
+
 void DropHostOnly(oci::Spec* spec, std::vector<std::string>* notes) {
   const oci::Hooks& hooks = spec->hooks;
   if (!hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty() ||
@@ -36,19 +60,20 @@ void DropHostOnly(oci::Spec* spec, std::vector<std::string>* notes) {
     notes->push_back("hooks are not run yet");
   }
   spec->hooks = {};
-  // The guest's namespaces are its own; a path of the host means nothing there.
-  for (oci::Namespace& ns : spec->linux_config.namespaces) {
-    if (ns.path.empty()) continue;
-    notes->push_back(fmt::format("the {} namespace {} is the host's: the guest uses one of its own",
-                                 ns.type, ns.path));
-    ns.path.clear();
-  }
+  const auto drop = [notes](std::string* value, const char* what) {
+    if (value->empty()) return;
+    notes->push_back(
+        fmt::format("{} \"{}\" is not applied: it is a policy of the host's kernel, and "
+                    "the guest's has none; the machine confines the container",
+                    what, *value));
+    value->clear();
+  };
   if (spec->process) {
-    // Policies of the host's kernel.
-    spec->process->apparmor_profile.clear();
-    spec->process->selinux_label.clear();
+    drop(&spec->process->apparmor_profile, "process.apparmorProfile");
+    drop(&spec->process->selinux_label, "process.selinuxLabel");
+    spec->process->exec_cpu_affinity.reset();  // of execs, which bring their own
   }
-  spec->linux_config.mount_label.clear();
+  drop(&spec->linux_config.mount_label, "linux.mountLabel");
   // The guest was made of these CPUs and nodes; their numbers there are others (cpu.md R12).
   if (spec->linux_config.resources.cpu) {
     spec->linux_config.resources.cpu->cpus.clear();
@@ -56,7 +81,48 @@ void DropHostOnly(oci::Spec* spec, std::vector<std::string>* notes) {
   }
 }
 
+// Limits that cgroup v2 in the guest has no word for, or that name devices of the host.
+void NoteIgnored(const oci::LinuxConfig& config, std::vector<std::string>* notes) {
+  const oci::Resources& resources = config.resources;
+  const auto note = [notes](bool present, const char* field, const char* why) {
+    if (present) notes->push_back(fmt::format("linux.{} is not applied: {}", field, why));
+  };
+  if (resources.memory) {
+    note(resources.memory->kernel.value_or(0) > 0, "resources.memory.kernel", "obsolete in Linux");
+    note(resources.memory->kernel_tcp.value_or(0) > 0, "resources.memory.kernelTCP",
+         "cgroup v2 has no such limit");
+    note(resources.memory->swappiness.has_value(), "resources.memory.swappiness",
+         "cgroup v2 has none for a cgroup");
+    note(resources.memory->disable_oom_killer.value_or(false), "resources.memory.disableOOMKiller",
+         "cgroup v2 always has one");
+  }
+  if (resources.cpu) {
+    note(resources.cpu->realtime_runtime_us.value_or(0) != 0, "resources.cpu.realtimeRuntime",
+         "cgroup v2 has no realtime limit");
+  }
+  if (resources.block_io) {
+    const oci::BlockIoLimits& io = *resources.block_io;
+    note(!io.weight_device.empty() || !io.throttle_read_bps.empty() ||
+             !io.throttle_write_bps.empty() || !io.throttle_read_iops.empty() ||
+             !io.throttle_write_iops.empty(),
+         "resources.blockIO, by device", "the guest does not have the host's devices");
+  }
+  note(resources.network.has_value(), "resources.network", "cgroup v2 has no such controller");
+  note(!resources.rdma.empty(), "resources.rdma", "the guest has no RDMA devices");
+  note(config.intel_rdt.has_value(), "intelRdt", "the guest has no resctrl");
+}
+
 }  // namespace
+
+base::Result<ContainerKind> KindOf(const oci::Spec& spec) {
+  const auto found = spec.annotations.find(std::string(oci::kContainerType));
+  if (found == spec.annotations.end()) return ContainerKind::kAlone;
+  if (found->second == oci::kContainerTypeSandbox) return ContainerKind::kSandbox;
+  if (found->second == oci::kContainerTypeContainer) return ContainerKind::kMember;
+  return base::MakeError(base::Code::kInvalidArgument,
+                         "annotation {}: \"{}\": \"{}\" or \"{}\" is wanted", oci::kContainerType,
+                         found->second, oci::kContainerTypeSandbox, oci::kContainerTypeContainer);
+}
 
 base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string& bundle) {
   if (!spec.root || spec.root->path.empty()) {
@@ -69,14 +135,17 @@ base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string&
 
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
                                       const std::string& bundle) {
+  const ContainerKind kind = TRY(KindOf(spec));
   GuestSpec guest;
   guest.spec = spec;
   if (!guest.spec.root) guest.spec.root.emplace();
   guest.spec.root->path = fmt::format("{}/{}/rootfs", kGuestShare, container_id);
   for (oci::Mount& mount : guest.spec.mounts) {
-    TRY(ShareMount(container_id, bundle, &mount, &guest.mounts));
+    TRY(ShareMount(container_id, bundle, kind, &mount, &guest.mounts));
   }
+  TranslateNamespaces(kind, &guest.spec, &guest.notes);
   DropHostOnly(&guest.spec, &guest.notes);
+  NoteIgnored(guest.spec.linux_config, &guest.notes);
   return guest;
 }
 

@@ -3,6 +3,7 @@
 // Thread rule: pure functions.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,18 @@ struct SharedMount {
   std::string source;  // on the host, absolute
   storage::CloneOptions options;
 };
+
+// What a pod's sandbox container (CRI's "pause") asks of the pod. It has no process in the guest:
+// the machine itself holds the namespaces that pause would.
+struct PodSettings {
+  std::string hostname;
+  std::string domainname;
+  std::map<std::string, std::string> sysctl;
+};
+
+// What a container is to its pod, by CRI's annotation: kAlone without one.
+enum class ContainerKind { kAlone, kSandbox, kMember };
+base::Result<ContainerKind> KindOf(const oci::Spec& spec);
 
 struct GuestSpec {
   oci::Spec spec;

@@ -16,12 +16,11 @@ namespace {
 using base::Code;
 using base::MakeError;
 
-constexpr uint32_t kKilledStatus = 128 + SIGKILL;
-// containerd contract: Delete waits for output to be read, 10 s at most.
-constexpr std::chrono::seconds kDrainLimit{10};
 // All containers are gone and their files written through: there is little that a kill could lose,
 // and containerd waits 3 s for Shutdown.
 constexpr std::chrono::seconds kPowerOffLimit{2};
+
+}  // namespace
 
 ExitInfo ExitNow(pid_t pid, uint32_t status) {
   ExitInfo exit;
@@ -31,111 +30,153 @@ ExitInfo ExitNow(pid_t pid, uint32_t status) {
   return exit;
 }
 
-}  // namespace
-
 Pod::Pod(base::EventLoop& loop, PodOptions options, std::function<void(const Event&)> on_event)
     : loop_(loop), options_(std::move(options)), on_event_(std::move(on_event)), worker_(loop) {}
 
 Pod::~Pod() = default;
 
-base::Result<Pod::ContainerPtr> Pod::FindCreated(const std::string& id,
-                                                 const std::string& exec_id) {
+base::Result<ContainerPtr> Pod::FindCreated(const std::string& id) const {
   const auto found = containers_.find(id);
-  if (found == containers_.end() || !found->second->created()) {
-    return MakeError(Code::kNotFound, "container not created");
-  }
-  if (!exec_id.empty()) return MakeError(Code::kNotFound, "exec {} not created", exec_id);
-  return found->second;
+  if (found != containers_.end() && found->second->created()) return found->second;
+  return MakeError(Code::kNotFound, "container not created");
+}
+
+base::Result<ProcessPtr> Pod::FindProcess(const std::string& id, const std::string& exec_id) const {
+  const ContainerPtr container = TRY(FindCreated(id));
+  if (exec_id.empty()) return container->init;
+  const auto found = container->execs.find(exec_id);
+  if (found != container->execs.end()) return found->second;
+  return MakeError(Code::kNotFound, "exec {} not created", base::Escaped(exec_id, 80));
+}
+
+base::Error Pod::MachineEnded() const {
+  return MakeError(Code::kUnavailable, "the pod's machine has ended: {}", end_reason_);
 }
 
 void Pod::Start(const std::string& id, const std::string& exec_id, PidCallback done) {
-  base::Result<ContainerPtr> found = FindCreated(id, exec_id);
+  base::Result<ProcessPtr> found = FindProcess(id, exec_id);
   if (!found) return done(std::move(found.error()));
-  const ContainerPtr& container = *found;
-  base::Result<void> begun = container->init.BeginStart();
+  const ContainerPtr& container = containers_.at(id);
+  const ProcessPtr& process = *found;
+  if (!exec_id.empty()) return StartExec(container, process, std::move(done));
+  base::Result<void> begun = process->process.BeginStart();
   if (!begun) return done(std::move(begun.error()));
   if (!machine_running()) {
-    container->init.FinishStart(false);
-    return done(MakeError(Code::kUnavailable, "the pod's machine has ended: {}", end_reason_));
+    process->process.FinishStart(false);
+    return done(MachineEnded());
   }
+  if (container->sandbox()) {
+    process->process.FinishStart(true);
+    return done(process->pid);
+  }
+  StartInGuest(container, process, [process, done = std::move(done)](base::Result<pid_t> started) {
+    process->process.FinishStart(started.has_value());
+    done(std::move(started));
+  });
+}
+
+void Pod::StartInGuest(const ContainerPtr& container, const ProcessPtr& process, PidCallback done) {
   // Asked for before the start, so that no exit can be missed.
-  WatchExit(container);
-  machine_->agent().Start(id, exec_id,
-                          [container, done = std::move(done)](base::Result<void> started) {
-                            container->init.FinishStart(started.has_value());
+  WatchExit(container, process);
+  machine_->agent().Start(container->id(), process->exec_id,
+                          [process, done = std::move(done)](base::Result<void> started) {
                             if (!started) return done(std::move(started.error()));
-                            done(container->pid);
+                            done(process->pid);
                           });
 }
 
-void Pod::WatchExit(const ContainerPtr& container) {
-  machine_->agent().Wait(container->request.id, "",
-                         [this, weak = std::weak_ptr(container)](base::Result<uint32_t> status) {
-                           const ContainerPtr ended = weak.lock();
-                           if (!ended) return;
-                           if (status) return ProcessEnded(ended, *status);
-                           // kUnavailable: the machine is ending, and OnMachineEnd speaks for it.
-                           if (status.error().code() == Code::kUnavailable ||
-                               ended->init.state() == Process::State::kStopped || ended->deleting) {
-                             return;
-                           }
-                           LOG_ERROR("container {}: {}", ended->request.id, status.error().Trail());
-                           if (machine_running())
-                             machine_->Kill("the agent lost track of a process");
-                         });
+void Pod::WatchExit(const ContainerPtr& container, const ProcessPtr& process) {
+  machine_->agent().Wait(
+      container->id(), process->exec_id,
+      [this, id = container->id(), weak = std::weak_ptr(process)](base::Result<uint32_t> status) {
+        const ProcessPtr ended = weak.lock();
+        if (!ended) return;
+        if (status) {
+          const auto found = containers_.find(id);
+          if (ended->exec_id.empty() && found != containers_.end()) {
+            return ContainerEnded(found->second, *status);
+          }
+          return ProcessEnded(ended, *status);
+        }
+        // kUnavailable: the machine is ending, and OnMachineEnd speaks for it.
+        if (status.error().code() == Code::kUnavailable ||
+            ended->process.state() == Process::State::kStopped || ended->deleting) {
+          return;
+        }
+        LOG_ERROR("container {} exec \"{}\": {}", id, ended->exec_id, status.error().Trail());
+        if (machine_running()) machine_->Kill("the agent lost track of a process");
+      });
 }
 
 // The anchor goes first: whoever hears of the exit finds no process under its pid.
-void Pod::ProcessEnded(const ContainerPtr& container, uint32_t exit_status) {
-  if (container->init.state() == Process::State::kStopped) return;
-  EndAnchor(container);
-  container->init.Exited(ExitNow(container->pid, exit_status));
+void Pod::ProcessEnded(const ProcessPtr& process, uint32_t exit_status) {
+  if (process->process.state() == Process::State::kStopped) return;
+  EndAnchor(process);
+  process->process.Exited(ExitNow(process->pid, exit_status));
 }
 
-void Pod::EndAnchor(const ContainerPtr& container) {
-  if (!container->anchor) return;
-  container->anchor.reset();
+// The init's end is the container's: whatever the guest has said of them, its execs have ended
+// before it. One that never started has no exit, as nobody was told of a start.
+void Pod::ContainerEnded(const ContainerPtr& container, uint32_t exit_status) {
+  for (const auto& [exec_id, exec] : container->execs) {
+    if (exec->process.state() != Process::State::kCreated) ProcessEnded(exec, kKilledStatus);
+  }
+  container->paused = false;
+  ProcessEnded(container->init, exit_status);
+}
+
+void Pod::EndAnchor(const ProcessPtr& process) {
+  if (!process->anchor) return;
+  process->anchor.reset();
   std::vector<ProcessRecord>& processes = state_->record().processes;
   processes.erase(std::remove_if(processes.begin(), processes.end(),
-                                 [&](const ProcessRecord& process) {
-                                   return process.pid == container->pid && process.role == "anchor";
+                                 [&](const ProcessRecord& record) {
+                                   return record.pid == process->pid && record.role == "anchor";
                                  }),
                   processes.end());
 }
 
 base::Result<ProcessState> Pod::State(const std::string& id, const std::string& exec_id) {
-  const ContainerPtr container = TRY(FindCreated(id, exec_id));
+  const ProcessPtr process = TRY(FindProcess(id, exec_id));
+  const ContainerPtr& container = containers_.at(id);
   ProcessState state;
   state.id = id;
+  state.exec_id = exec_id;
   state.bundle = container->request.bundle;
-  state.pid = container->pid;
-  state.status = container->init.status();
-  state.stdin_path = container->request.stdin_path;
-  state.stdout_path = container->request.stdout_path;
-  state.stderr_path = container->request.stderr_path;
-  state.terminal = container->request.terminal;
-  state.exit = container->init.exit();
+  state.pid = process->pid;
+  state.status = process->process.status();
+  if (container->paused && state.status == Status::kRunning) state.status = Status::kPaused;
+  state.stdin_path = process->paths.in;
+  state.stdout_path = process->paths.out;
+  state.stderr_path = process->paths.err;
+  state.terminal = process->paths.terminal;
+  state.exit = process->process.exit();
   return state;
 }
 
 void Pod::Wait(const std::string& id, const std::string& exec_id, std::weak_ptr<void> caller,
                ExitCallback done) {
-  base::Result<ContainerPtr> found = FindCreated(id, exec_id);
+  base::Result<ProcessPtr> found = FindProcess(id, exec_id);
   if (!found) return done(std::move(found.error()));
-  (*found)->init.Wait(std::move(caller), std::move(done));
+  (*found)->process.Wait(std::move(caller), std::move(done));
 }
 
 void Pod::Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
                DoneCallback done) {
-  base::Result<ContainerPtr> found = FindCreated(id, exec_id);
+  base::Result<ProcessPtr> found = FindProcess(id, exec_id);
   if (!found) return done(std::move(found.error()));
-  const ContainerPtr& container = *found;
-  if (signal > 64) return done(MakeError(Code::kInvalidArgument, "signal {}: 1 to 64", signal));
-  const Process::State state = container->init.state();
+  if (signal < 1 || signal > 64) {
+    return done(MakeError(Code::kInvalidArgument, "signal {}: 1 to 64 is wanted", signal));
+  }
+  const Process::State state = (*found)->process.state();
   if (state == Process::State::kStopped || !machine_running()) {
     return done(MakeError(Code::kNotFound, "process already finished"));
   }
-  if (state == Process::State::kCreated) return KillCreated(container, std::move(done));
+  if (containers_.at(id)->sandbox()) return KillSandbox(containers_.at(id), signal, done);
+  if (state == Process::State::kCreated) {
+    if (exec_id.empty()) return KillCreated(containers_.at(id), std::move(done));
+    return done(MakeError(Code::kFailedPrecondition, "exec {} was not started", exec_id));
+  }
   machine_->agent().Signal(
       id, exec_id, signal, all, [this, signal, done = std::move(done)](base::Result<void> result) {
         // A guest that does not even answer to a KILL: the machine is all that is left to kill.
@@ -153,48 +194,53 @@ void Pod::Kill(const std::string& id, const std::string& exec_id, uint32_t signa
 
 // Nothing runs yet, but the process that waits for Start: any signal ends it, as it ends runc's.
 void Pod::KillCreated(const ContainerPtr& container, DoneCallback done) {
-  machine_->agent().Signal(container->request.id, "", SIGKILL, true,
+  machine_->agent().Signal(container->id(), "", SIGKILL, true,
                            [this, container, done = std::move(done)](base::Result<void> result) {
                              if (!result)
                                LOG_INFO("kill before start: {}", result.error().Message());
-                             ProcessEnded(container, kKilledStatus);
+                             ContainerEnded(container, kKilledStatus);
                              done(base::Ok());
                            });
 }
 
 void Pod::Delete(const std::string& id, const std::string& exec_id, ExitCallback done) {
-  base::Result<ContainerPtr> found = FindCreated(id, exec_id);
+  base::Result<ProcessPtr> found = FindProcess(id, exec_id);
   if (!found) return done(std::move(found.error()));
-  const ContainerPtr container = *found;
-  const Process::State state = container->init.state();
+  const ContainerPtr container = containers_.at(id);
+  const ProcessPtr process = *found;
+  const Process::State state = process->process.state();
   if (state == Process::State::kRunning || state == Process::State::kStarting) {
     return done(MakeError(Code::kFailedPrecondition, "cannot delete a running process"));
   }
-  if (container->deleting) {
-    return done(MakeError(Code::kFailedPrecondition, "container {} is being deleted", id));
+  if (process->deleting) {
+    return done(MakeError(Code::kFailedPrecondition, "it is being deleted already"));
   }
-  container->deleting = true;
+  process->deleting = true;
   // Never started: deleting it is its end.
-  if (state == Process::State::kCreated) ProcessEnded(container, kKilledStatus);
-  if (!machine_running()) return DrainAndRemove(container, std::move(done));
+  if (state == Process::State::kCreated) ProcessEnded(process, kKilledStatus);
+  if (!exec_id.empty()) return DeleteExec(container, process, std::move(done));
+  if (!machine_running() || container->sandbox()) {
+    return DrainAndRemove(container, std::move(done));
+  }
   machine_->agent().Delete(id, "", [this, container, done](base::Result<void> deleted) {
-    if (!deleted) LOG_WARNING("container {}: {}", container->request.id, deleted.error().Message());
+    if (!deleted) LOG_WARNING("container {}: {}", container->id(), deleted.error().Message());
     DrainAndRemove(container, done);
   });
 }
 
 void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
   const auto removed = [this, container, done](base::Result<void> torn_down) {
-    if (!torn_down) LOG_ERROR("container {}: {}", container->request.id, torn_down.error().Trail());
-    containers_.erase(container->request.id);
+    if (!torn_down) LOG_ERROR("container {}: {}", container->id(), torn_down.error().Trail());
+    containers_.erase(container->id());
     if (state_ && torn_down) {
-      state_->record().rootfs.erase(container->request.id);
+      state_->record().rootfs.erase(container->id());
       const base::Result<void> saved = state_->Save();
       if (!saved) LOG_WARNING("{}", saved.error().Trail());
     }
-    done(*container->init.exit());
+    done(*container->init->process.exit());
   };
-  container->stdio.WhenDrained(kDrainLimit, [this, container, removed] {
+  for (const auto& [exec_id, exec] : container->execs) exec->stdio.Close();
+  container->init->stdio.WhenDrained(kDrainLimit, [this, container, removed] {
     if (!state_) return removed(base::Ok());
     worker_.Compute<base::Result<void>>(
         [share = state_->share(), request = container->request] {
@@ -204,17 +250,19 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
   });
 }
 
-void Pod::Pids(const std::string& id, std::function<void(base::Result<std::vector<pid_t>>)> done) {
-  base::Result<ContainerPtr> found = FindCreated(id, "");
-  if (!found) return done(std::move(found.error()));
-  std::vector<pid_t> pids;
-  if ((*found)->init.state() != Process::State::kStopped) pids.push_back((*found)->pid);
-  done(std::move(pids));
+base::Result<std::vector<ProcessPid>> Pod::Pids(const std::string& id) {
+  const ContainerPtr container = TRY(FindCreated(id));
+  std::vector<ProcessPid> pids;
+  if (container->init->anchor) pids.push_back({container->init->pid, ""});
+  for (const auto& [exec_id, exec] : container->execs) {
+    if (exec->anchor) pids.push_back({exec->pid, exec_id});
+  }
+  return pids;
 }
 
 base::Result<void> Pod::CloseStdin(const std::string& id, const std::string& exec_id) {
-  const ContainerPtr container = TRY(FindCreated(id, exec_id));
-  container->stdio.CloseInput();
+  const ProcessPtr process = TRY(FindProcess(id, exec_id));
+  process->stdio.CloseInput();
   return base::Ok();
 }
 
@@ -225,7 +273,7 @@ void Pod::OnMachineEnd(std::string why) {
   machine_state_ = MachineState::kEnded;
   machine_.reset();
   for (const auto& [id, container] : containers_) {
-    if (container->created()) ProcessEnded(container, kKilledStatus);
+    if (container->created()) ContainerEnded(container, kKilledStatus);
   }
   FailAllCreates(Code::kUnavailable, "the pod's machine has ended: " + end_reason_);
   if (!expected) return;

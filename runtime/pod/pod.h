@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <ctime>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,17 @@ struct CreateRequest {
   std::string config_toml_path;
 };
 
+struct ExecRequest {
+  std::string id;
+  std::string exec_id;
+  // OCI runtime-spec 1.2, config.md "Process".
+  std::string process_json;
+  bool terminal = false;  // wins over the process' own
+  std::string stdin_path;
+  std::string stdout_path;
+  std::string stderr_path;
+};
+
 // The values of containerd.v1.types.Status.
 enum class Status { kUnknown = 0, kCreated = 1, kRunning = 2, kStopped = 3, kPaused = 4 };
 
@@ -42,6 +54,26 @@ struct ExitInfo {
   pid_t pid = 0;             // host pid (the anchor's)
   uint32_t exit_status = 0;  // 0-255, as a shell gives it
   timespec exited_at{};      // CLOCK_REALTIME
+};
+
+struct ProcessPid {
+  pid_t pid = 0;        // on the host
+  std::string exec_id;  // empty: the init
+};
+
+// What a container has used, by the names of cgroup v2 files in the guest: "memory.current",
+// "cpu.stat/usage_usec". What has no limit, or is not known, is absent.
+struct ContainerStats {
+  std::map<std::string, uint64_t> values;
+  struct Io {
+    uint32_t major = 0;
+    uint32_t minor = 0;
+    uint64_t rbytes = 0;
+    uint64_t wbytes = 0;
+    uint64_t rios = 0;
+    uint64_t wios = 0;
+  };
+  std::vector<Io> io;
 };
 
 struct ProcessState {
@@ -74,6 +106,7 @@ struct Event {
 using PidCallback = std::function<void(base::Result<pid_t>)>;
 using ExitCallback = std::function<void(base::Result<ExitInfo>)>;
 using DoneCallback = std::function<void(base::Result<void>)>;
+using StatsCallback = std::function<void(base::Result<ContainerStats>)>;
 
 // Errors, all calls: kNotFound "container not created" (or the exec's) for an unknown id.
 class PodInterface {
@@ -82,7 +115,11 @@ class PodInterface {
 
   // Everything up to, not including, execve. kAlreadyExists if `id` is known.
   virtual void CreateContainer(CreateRequest request, PidCallback done) = 0;
-  // `exec_id` empty: the init. kFailedPrecondition if it was started before or has ended.
+  // Registers a further process; nothing is asked of the guest before its Start.
+  // kFailedPrecondition in a container that is paused or has ended.
+  virtual base::Result<void> Exec(ExecRequest request) = 0;
+  // `exec_id` empty: the init. kFailedPrecondition if it was started before or has ended, for an
+  // exec also unless the init runs. An exec that fails has ended, without an exit event.
   virtual void Start(const std::string& id, const std::string& exec_id, PidCallback done) = 0;
   virtual base::Result<ProcessState> State(const std::string& id, const std::string& exec_id) = 0;
   // Answers at once if it has ended. The callback is dropped once `caller` has expired.
@@ -96,9 +133,21 @@ class PodInterface {
   virtual void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) = 0;
   // Host pids; never empty for a container that is created or running (containerd deletes a shim
   // that answers an empty list when it restarts).
-  virtual void Pids(const std::string& id,
-                    std::function<void(base::Result<std::vector<pid_t>>)> done) = 0;
+  virtual base::Result<std::vector<ProcessPid>> Pids(const std::string& id) = 0;
   virtual base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) = 0;
+  // Nothing happens without a terminal.
+  virtual void Resize(const std::string& id, const std::string& exec_id, uint32_t columns,
+                      uint32_t rows, DoneCallback done) = 0;
+
+  // kFailedPrecondition in the wrong state.
+  virtual void Pause(const std::string& id, DoneCallback done) = 0;
+  virtual void Resume(const std::string& id, DoneCallback done) = 0;
+  // `resources_json`: OCI linux.resources; what is absent stays. kFailedPrecondition once the init
+  // has ended.
+  virtual void Update(const std::string& id, const std::string& resources_json,
+                      DoneCallback done) = 0;
+  // Also of a container that has ended; empty if the machine has.
+  virtual void Stats(const std::string& id, StatsCallback done) = 0;
 
   // Those that were created, or are being created, and are not deleted yet.
   virtual size_t container_count() const = 0;

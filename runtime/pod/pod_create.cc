@@ -30,13 +30,13 @@ void Pod::CreateContainer(CreateRequest request, PidCallback done) {
     return done(MakeError(Code::kUnavailable, "the pod's machine has ended: {}", end_reason_));
   }
   const std::string id = request.id;
-  auto container =
-      std::make_shared<Container>(loop_, std::move(request), [this, id](const ExitInfo& exit) {
+  auto container = std::make_shared<Container>(
+      loop_, options_.ns, std::move(request), [this, id](const ExitInfo& exit) {
         on_event_({.kind = Event::Kind::kExit, .container_id = id, .exec_id = {}, .exit = exit});
       });
   container->create_done = std::move(done);
   containers_[id] = container;
-  container->stdio.Open([this, weak = std::weak_ptr(container)](base::Result<void> opened) {
+  container->init->stdio.Open([this, weak = std::weak_ptr(container)](base::Result<void> opened) {
     const ContainerPtr opening = weak.lock();
     if (!opening || opening->failed) return;
     if (!opened) return FailCreate(opening, std::move(opened.error()));
@@ -123,6 +123,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         const ContainerPtr ready = weak.lock();
         if (!ready || ready->failed) return;
         if (!setup) return FailCreate(ready, std::move(setup.error()));
+        ready->pod_settings = std::move(setup->pod_settings);
         ready->spec_json = std::move(setup->spec_json);
         ready->cgroups_path = std::move(setup->cgroups_path);
         ContinueCreate(ready);
@@ -132,8 +133,10 @@ void Pod::SetUp(const ContainerPtr& container) {
 // Three paths meet here: streams, mounts, machine.
 void Pod::ContinueCreate(const ContainerPtr& container) {
   if (container->failed || container->asked_guest || !machine_running()) return;
-  if (!container->stdio_open || container->spec_json.empty()) return;
+  const bool is_set_up = container->sandbox() || !container->spec_json.empty();
+  if (!container->stdio_open || !is_set_up) return;
   container->asked_guest = true;
+  if (container->sandbox()) return CreateSandbox(container);
   CreateInGuest(container);
 }
 
@@ -141,9 +144,9 @@ void Pod::CreateInGuest(const ContainerPtr& container) {
   AgentClient::ContainerRequest request;
   request.container_id = container->request.id;
   request.spec_json = container->spec_json;
-  request.open_stdin = container->stdio.wants(StreamKind::kStdin);
-  request.open_stdout = container->stdio.wants(StreamKind::kStdout);
-  request.open_stderr = container->stdio.wants(StreamKind::kStderr);
+  request.open_stdin = container->init->stdio.wants(StreamKind::kStdin);
+  request.open_stdout = container->init->stdio.wants(StreamKind::kStdout);
+  request.open_stderr = container->init->stdio.wants(StreamKind::kStderr);
   machine_->agent().CreateContainer(
       request, [this, weak = std::weak_ptr(container)](base::Result<void> result) {
         if (const ContainerPtr created = weak.lock()) {
@@ -159,36 +162,46 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
     if (machine_running()) machine_->KillSoon("the agent gave up on CreateContainer");
     return;
   }
-  container->in_guest = result.has_value();
-  if (result) result = StartAnchor(container);
+  container->init->in_guest = result.has_value() && !container->sandbox();
+  if (result) result = StartAnchor(container, container->init);
   if (!result) return FailCreate(container, std::move(result.error()));
+  if (!container->sandbox()) WatchOom(container, 0);
   const auto done = std::exchange(container->create_done, nullptr);
-  done(container->pid);
+  done(container->init->pid);
 }
 
-base::Result<void> Pod::StartAnchor(const ContainerPtr& container) {
-  container->anchor = TRY(Anchor::Start(loop_, [this, weak = std::weak_ptr(container)] {
-    const ContainerPtr owner = weak.lock();
-    if (!owner || !owner->created()) return;
-    LOG_INFO("container {}: its pid {} was killed on the host", owner->request.id, owner->pid);
-    Kill(owner->request.id, "", SIGKILL, true, [](base::Result<void>) {});
-  }));
-  container->pid = container->anchor->pid();
-  TRY(RecordProcess("anchor", container->pid));
-  return placement_->AddAnchor(container->pid, container->cgroups_path);
+base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {
+  process->anchor =
+      TRY(Anchor::Start(loop_, [this, id = container->id(), weak = std::weak_ptr(process)] {
+        const ProcessPtr owner = weak.lock();
+        if (!owner) return;
+        LOG_INFO("container {} exec \"{}\": its pid {} was killed on the host", id, owner->exec_id,
+                 owner->pid);
+        Kill(id, owner->exec_id, SIGKILL, owner->exec_id.empty(), [](base::Result<void>) {});
+      }));
+  process->pid = process->anchor->pid();
+  TRY(RecordProcess("anchor", process->pid));
+  return placement_->AddAnchor(process->pid, container->cgroups_path);
 }
 
 void Pod::OnStream(GuestStream stream) {
-  const auto found = containers_.find(stream.container_id);
   base::Result<void> attached =
       MakeError(Code::kNotFound, "the guest opened a stream of an unknown process");
-  if (found != containers_.end() && stream.exec_id.empty() && !found->second->failed) {
-    attached = found->second->stdio.Attach(stream.kind, std::move(stream.socket),
-                                           std::move(stream.decoder));
+  const auto found = containers_.find(stream.container_id);
+  if (found != containers_.end() && !found->second->failed) {
+    const auto& [id, container] = *found;
+    const auto exec = container->execs.find(stream.exec_id);
+    ContainerProcess* process = nullptr;
+    if (stream.exec_id.empty()) process = container->init.get();
+    if (exec != container->execs.end()) process = exec->second.get();
+    if (process != nullptr) {
+      attached =
+          process->stdio.Attach(stream.kind, std::move(stream.socket), std::move(stream.decoder));
+    }
   }
   if (!attached) {
-    LOG_WARNING("container {}: {}", base::Escaped(stream.container_id, 80),
-                attached.error().Message());
+    LOG_WARNING("container {} exec \"{}\": {}", base::Escaped(stream.container_id, 80),
+                base::Escaped(stream.exec_id, 80), attached.error().Message());
   }
 }
 
@@ -199,7 +212,7 @@ void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
   LOG_WARNING("container {}: {}", container->request.id, error.Trail());
   auto shared = std::make_shared<base::Error>(std::move(error));
   const auto undo_host = [this, container, shared] {
-    EndAnchor(container);
+    EndAnchor(container->init);
     if (!container->set_up) return FinishFailedCreate(container, std::move(*shared));
     worker_.Compute<base::Result<void>>(
         [share = state_->share(), request = container->request] {
@@ -210,7 +223,7 @@ void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
           FinishFailedCreate(container, std::move(*shared));
         });
   };
-  if (!container->in_guest || !machine_running()) return undo_host();
+  if (!container->init->in_guest || !machine_running()) return undo_host();
   machine_->agent().Delete(container->request.id, "",
                            [undo_host](base::Result<void>) { undo_host(); });
 }
@@ -243,7 +256,7 @@ void Pod::FailAllCreates(Code code, const std::string& why) {
   }
   for (const ContainerPtr& container : creating) {
     container->failed = true;
-    EndAnchor(container);
+    EndAnchor(container->init);
     containers_.erase(container->request.id);
     std::exchange(container->create_done, nullptr)(base::Error(code, why));
   }

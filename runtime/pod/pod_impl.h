@@ -4,6 +4,7 @@
 // machine and drops callbacks; the host is cleaned up by Shutdown, or by CleanUp from outside.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -20,12 +21,19 @@
 
 namespace pod {
 
+inline constexpr uint32_t kKilledStatus = 128 + 9;
+// containerd contract: Delete waits for output to be read, 10 s at most.
+inline constexpr std::chrono::seconds kDrainLimit{10};
+
+ExitInfo ExitNow(pid_t pid, uint32_t status);
+
 class Pod : public PodInterface {
  public:
   Pod(base::EventLoop& loop, PodOptions options, std::function<void(const Event&)> on_event);
   ~Pod() override;
 
   void CreateContainer(CreateRequest request, PidCallback done) override;
+  base::Result<void> Exec(ExecRequest request) override;
   void Start(const std::string& id, const std::string& exec_id, PidCallback done) override;
   base::Result<ProcessState> State(const std::string& id, const std::string& exec_id) override;
   void Wait(const std::string& id, const std::string& exec_id, std::weak_ptr<void> caller,
@@ -33,14 +41,18 @@ class Pod : public PodInterface {
   void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
             DoneCallback done) override;
   void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) override;
-  void Pids(const std::string& id,
-            std::function<void(base::Result<std::vector<pid_t>>)> done) override;
+  base::Result<std::vector<ProcessPid>> Pids(const std::string& id) override;
   base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) override;
+  void Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
+              DoneCallback done) override;
+  void Pause(const std::string& id, DoneCallback done) override;
+  void Resume(const std::string& id, DoneCallback done) override;
+  void Update(const std::string& id, const std::string& resources_json, DoneCallback done) override;
+  void Stats(const std::string& id, StatsCallback done) override;
   size_t container_count() const override { return containers_.size(); }
   void Shutdown(std::function<void()> done) override;
 
  private:
-  using ContainerPtr = std::shared_ptr<Container>;  // shared: callbacks hold weak ones
   enum class MachineState { kNone, kStarting, kRunning, kEnding, kEnded };
 
   // pod_create.cc
@@ -52,7 +64,7 @@ class Pod : public PodInterface {
   void ContinueCreate(const ContainerPtr& container);
   void CreateInGuest(const ContainerPtr& container);
   void OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result);
-  base::Result<void> StartAnchor(const ContainerPtr& container);
+  base::Result<void> StartAnchor(const ContainerPtr& container, const ProcessPtr& process);
   void FailCreate(const ContainerPtr& container, base::Error error);
   void FinishFailedCreate(const ContainerPtr& container, base::Error error);
   void FailAllCreates(base::Code code, const std::string& why);
@@ -60,14 +72,34 @@ class Pod : public PodInterface {
   void OnStream(GuestStream stream);
 
   // pod.cc
-  base::Result<ContainerPtr> FindCreated(const std::string& id, const std::string& exec_id);
+  base::Result<ContainerPtr> FindCreated(const std::string& id) const;
+  base::Result<ProcessPtr> FindProcess(const std::string& id, const std::string& exec_id) const;
   bool machine_running() const { return machine_state_ == MachineState::kRunning; }
-  void WatchExit(const ContainerPtr& container);
-  void ProcessEnded(const ContainerPtr& container, uint32_t exit_status);
+  base::Error MachineEnded() const;
+  void StartInGuest(const ContainerPtr& container, const ProcessPtr& process, PidCallback done);
+  void WatchExit(const ContainerPtr& container, const ProcessPtr& process);
+  void ProcessEnded(const ProcessPtr& process, uint32_t exit_status);
+  void ContainerEnded(const ContainerPtr& container, uint32_t exit_status);
   void OnMachineEnd(std::string why);
   void KillCreated(const ContainerPtr& container, DoneCallback done);
   void DrainAndRemove(const ContainerPtr& container, ExitCallback done);
-  void EndAnchor(const ContainerPtr& container);
+  void EndAnchor(const ProcessPtr& process);
+
+  // pod_exec.cc
+  void StartExec(const ContainerPtr& container, const ProcessPtr& exec, PidCallback done);
+  void ExecInGuest(const ContainerPtr& container, const ProcessPtr& exec, PidCallback done);
+  void FailExec(const ContainerPtr& container, const ProcessPtr& exec, base::Error error,
+                const PidCallback& done);
+  void DeleteExec(const ContainerPtr& container, const ProcessPtr& exec, ExitCallback done);
+
+  // pod_sandbox.cc
+  void CreateSandbox(const ContainerPtr& container);
+  void KillSandbox(const ContainerPtr& container, uint32_t signal, const DoneCallback& done);
+
+  // pod_control.cc
+  void Freeze(const std::string& id, bool frozen, DoneCallback done);
+  void WatchOom(const ContainerPtr& container, uint64_t seen);
+
   // Removes what the pod has on the host, then calls `done`; the pod is then as new, unless its
   // machine ended by itself.
   void RemoveHostSide(std::function<void()> done);

@@ -43,6 +43,13 @@ void Process::FinishStart(bool started) {
   if (const std::optional<ExitInfo> held = std::exchange(held_, std::nullopt)) Exited(*held);
 }
 
+void Process::FailStart(const ExitInfo& exit) {
+  if (state_ != State::kStarting) return;
+  on_exit_ = nullptr;
+  held_ = exit;
+  FinishStart(false);
+}
+
 void Process::Exited(const ExitInfo& exit) {
   if (state_ == State::kStopped) return;
   if (state_ == State::kStarting) {

@@ -10,6 +10,14 @@ using base::MakeError;
 
 constexpr const char* kNames[] = {"stdin", "stdout", "stderr"};
 
+base::Result<InputFifo> OpenStdin(const std::string& uri) {
+  const StdioUri in = TRY(ParseStdioUri(uri));
+  if (in.takes_both()) {
+    return MakeError(Code::kInvalidArgument, "stdin {}: only a fifo or a file can be read", uri);
+  }
+  return OpenInput(in.path);
+}
+
 }  // namespace
 
 bool Stdio::wants(StreamKind kind) const {
@@ -18,8 +26,11 @@ bool Stdio::wants(StreamKind kind) const {
       return !paths_.in.empty();
     case StreamKind::kStdout:
       return !paths_.out.empty();
-    case StreamKind::kStderr:
-      return !paths_.err.empty() && !paths_.terminal;
+    case StreamKind::kStderr: {
+      if (paths_.terminal) return false;
+      const base::Result<StdioUri> out = ParseStdioUri(paths_.out);
+      return !paths_.err.empty() || (out && out->takes_both());
+    }
   }
   return false;
 }
@@ -28,23 +39,57 @@ void Stdio::Open(std::function<void(base::Result<void>)> done) {
   on_open_ = std::move(done);
   opening_ = 1;  // ours, so that nothing finishes before all have begun
   if (wants(StreamKind::kStdin)) {
-    base::Result<std::string> path = StdioPath(paths_.in);
-    base::Result<InputFifo> input =
-        path ? OpenInput(*path) : base::Result<InputFifo>(std::move(path.error()));
+    base::Result<InputFifo> input = OpenStdin(paths_.in);
     if (!input) return FinishOpening(std::move(input.error()));
     input_fifo_ = std::move(*input);
   }
-  if (wants(StreamKind::kStdout)) OpenOutput(StreamKind::kStdout, paths_.out);
-  if (wants(StreamKind::kStderr)) OpenOutput(StreamKind::kStderr, paths_.err);
-  FinishOpening(base::Ok());
+  FinishOpening(OpenOutputs());
 }
 
-void Stdio::OpenOutput(StreamKind kind, const std::string& uri) {
-  base::Result<std::string> path = StdioPath(uri);
-  if (!path) return FinishOpening(std::move(path.error()));
+// The target of stdout decides for both.
+base::Result<void> Stdio::OpenOutputs() {
+  const StdioUri out = TRY(ParseStdioUri(paths_.out));
+  switch (out.kind) {
+    case StdioUri::Kind::kBinary:
+      return StartLogProgram(out);
+    case StdioUri::Kind::kFile:
+      output(StreamKind::kStdout).fifo = TRY(OpenLogFile(out.path));
+      if (wants(StreamKind::kStderr)) {
+        output(StreamKind::kStderr).fifo = TRY(OpenLogFile(out.path));
+      }
+      return base::Ok();
+    case StdioUri::Kind::kPath:
+      break;
+  }
+  if (wants(StreamKind::kStdout)) OpenOutput(StreamKind::kStdout, out.path);
+  if (!wants(StreamKind::kStderr)) return base::Ok();
+  const StdioUri err = TRY(ParseStdioUri(paths_.err));
+  if (err.takes_both()) {
+    return MakeError(Code::kInvalidArgument, "stderr {}: only stdout may name a file or a program",
+                     paths_.err);
+  }
+  OpenOutput(StreamKind::kStderr, err.path);
+  return base::Ok();
+}
+
+base::Result<void> Stdio::StartLogProgram(const StdioUri& uri) {
+  log_program_ =
+      TRY(LogProgram::Start(loop_, {uri.path, uri.arguments, paths_.id, paths_.ns},
+                            [this](base::Result<void> ready) { FinishOpening(std::move(ready)); }));
+  output(StreamKind::kStdout).fifo = OutputFifo{log_program_->TakeOut(), {}};
+  base::UniqueFd err = log_program_->TakeErr();
+  // Without one of ours, it reads the end of stderr at once.
+  if (wants(StreamKind::kStderr)) {
+    output(StreamKind::kStderr).fifo = OutputFifo{std::move(err), {}};
+  }
+  ++opening_;
+  return base::Ok();
+}
+
+void Stdio::OpenOutput(StreamKind kind, const std::string& path) {
   ++opening_;
   output(kind).opener =
-      OutputOpener::Open(loop_, *path, [this, kind](base::Result<OutputFifo> opened) {
+      OutputOpener::Open(loop_, path, [this, kind](base::Result<OutputFifo> opened) {
         const std::unique_ptr<OutputOpener> opener = std::move(output(kind).opener);
         if (!opened) {
           opened.error().Push(__FILE__, __LINE__, "{}", kNames[static_cast<int>(kind)]);
@@ -100,6 +145,19 @@ void Stdio::CloseInput() {
   if (input_) input_->CloseInput();
 }
 
+void Stdio::Close() {
+  if (on_open_) FinishOpening(MakeError(Code::kCancelled, "the streams were closed"));
+  input_fifo_.reset();
+  input_.reset();
+  for (Output& out : outputs_) {
+    out.opener.reset();
+    out.fifo.reset();
+    out.relay.reset();
+    out.ended = true;
+  }
+  CheckDrained();
+}
+
 bool Stdio::drained() const {
   for (const Output& out : outputs_) {
     if (out.attached && !out.ended) return false;
@@ -110,7 +168,13 @@ bool Stdio::drained() const {
 void Stdio::CheckDrained() {
   if (!on_drained_ || !drained()) return;
   limit_.Cancel();
-  report_ = loop_.After(std::chrono::nanoseconds(0), [done = std::exchange(on_drained_, nullptr)] {
+  auto done = std::exchange(on_drained_, nullptr);
+  if (log_program_) {
+    // What was never attached still holds the program's input open.
+    for (Output& out : outputs_) out.fifo.reset();
+    return log_program_->End(std::move(done));
+  }
+  report_ = loop_.After(std::chrono::nanoseconds(0), [done = std::move(done)] {
     const auto report = done;
     report();
   });

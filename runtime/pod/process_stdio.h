@@ -15,7 +15,9 @@
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
 #include "runtime/pod/fifo.h"
+#include "runtime/pod/log_program.h"
 #include "runtime/pod/relay.h"
+#include "runtime/pod/stdio_uri.h"
 
 namespace pod {
 
@@ -29,6 +31,9 @@ class Stdio {
     std::string out;
     std::string err;
     bool terminal = false;  // then `err` is not connected: the tty is one stream
+    // For a logging program: the container's id or the exec's, and the namespace.
+    std::string id;
+    std::string ns;
   };
 
   Stdio(base::EventLoop& loop, Paths paths) : loop_(loop), paths_(std::move(paths)) {}
@@ -42,8 +47,11 @@ class Stdio {
   base::Result<void> Attach(StreamKind kind, base::UniqueFd stream, stream::Decoder decoder);
 
   void CloseInput();
+  // Ends all at once: the clients read the end of their outputs.
+  void Close();
 
-  // `done` is called once, later: when the outputs have passed on everything, or after `limit`.
+  // `done` is called once, later: when the outputs have passed on everything, or after `limit`, and
+  // a logging program has ended.
   void WhenDrained(std::chrono::nanoseconds limit, std::function<void()> done);
 
  private:
@@ -55,7 +63,9 @@ class Stdio {
     bool ended = false;
   };
   Output& output(StreamKind kind) { return outputs_[kind == StreamKind::kStderr ? 1 : 0]; }
-  void OpenOutput(StreamKind kind, const std::string& uri);
+  base::Result<void> OpenOutputs();
+  void OpenOutput(StreamKind kind, const std::string& path);
+  base::Result<void> StartLogProgram(const StdioUri& uri);
   void FinishOpening(base::Result<void> result);
   bool drained() const;
   void CheckDrained();
@@ -67,6 +77,7 @@ class Stdio {
   bool input_attached_ = false;
   bool input_closed_ = false;
   std::array<Output, 2> outputs_;
+  std::unique_ptr<LogProgram> log_program_;  // after its outputs, so that it goes before them
   int opening_ = 0;
   std::function<void(base::Result<void>)> on_open_;
   std::function<void()> on_drained_;

@@ -246,12 +246,105 @@ TEST_F(StdioTest, NothingConnectedOpensAndDrainsAtOnce) {
   EXPECT_TRUE(Until([&] { return drained; }));
 }
 
-TEST_F(StdioTest, SchemesThatAreNotThereSaySo) {
-  EXPECT_EQ(StdioPath("binary:///x").error().code(), base::Code::kUnimplemented);
-  EXPECT_EQ(StdioPath("file:///x").error().code(), base::Code::kUnimplemented);
-  EXPECT_EQ(StdioPath("gopher:///x").error().code(), base::Code::kInvalidArgument);
-  EXPECT_EQ(*StdioPath("fifo:///a"), "/a");
-  EXPECT_EQ(*StdioPath("/a"), "/a");
+TEST_F(StdioTest, ALogFileIsMadeAndTakesBothOutputs) {
+  const std::string file = dir_ + "/made/for/it.log";
+  Stdio stdio(*loop_, {.out = "file://" + file, .err = {}});
+  OpenAll(stdio);
+  ASSERT_TRUE(stdio.wants(StreamKind::kStderr)) << "whatever stderr says";
+  for (const StreamKind kind : {StreamKind::kStdout, StreamKind::kStderr}) {
+    const base::UniqueFd guest = Attach(stdio, kind);
+    ASSERT_TRUE(base::WriteAll(guest, stream::Encode("line\n") + stream::EncodeEof()));
+  }
+  bool drained = false;
+  stdio.WhenDrained(seconds(60), [&] { drained = true; });
+  ASSERT_TRUE(Until([&] { return drained; }));
+  EXPECT_EQ(*base::ReadFile(file), "line\nline\n");
+}
+
+// A logging program in two lines of shell.
+class LogProgramTest : public StdioTest {
+ protected:
+  std::string Script(const std::string& body) {
+    const std::string path = dir_ + "/logger";
+    EXPECT_TRUE(base::WriteFileAtomic(path, "#!/bin/sh\n" + body + "\n", 0755));
+    return path;
+  }
+  std::optional<base::Result<void>> Open(Stdio& stdio) {
+    std::optional<base::Result<void>> opened;
+    stdio.Open([&](base::Result<void> result) { opened = std::move(result); });
+    EXPECT_TRUE(Until([&] { return opened.has_value(); }));
+    return opened;
+  }
+};
+
+TEST_F(LogProgramTest, ItReadsBothOutputsAndKnowsWhose) {
+  const std::string script =
+      Script("exec 5>&-; echo $CONTAINER_ID $CONTAINER_NAMESPACE $* >" + dir_ + "/log; cat <&3 >>" +
+             dir_ + "/log; cat <&4 >>" + dir_ + "/log");
+  Stdio stdio(
+      *loop_,
+      {.out = "binary://" + script + "?a=b%20c&d=e", .err = {}, .id = "the-id", .ns = "the-ns"});
+  ASSERT_TRUE(*Open(stdio));
+  for (const auto& [kind, text] :
+       {std::pair(StreamKind::kStdout, "out\n"), std::pair(StreamKind::kStderr, "err\n")}) {
+    const base::UniqueFd guest = Attach(stdio, kind);
+    ASSERT_TRUE(base::WriteAll(guest, stream::Encode(text) + stream::EncodeEof()));
+  }
+  bool drained = false;
+  stdio.WhenDrained(seconds(60), [&] { drained = true; });
+  ASSERT_TRUE(Until([&] { return drained; })) << "it must have ended by then";
+  EXPECT_EQ(*base::ReadFile(dir_ + "/log"), "the-id the-ns a b c d e\nout\nerr\n");
+}
+
+TEST_F(LogProgramTest, OneThatFailsBeforeItIsReadyFailsTheOpening) {
+  Stdio stdio(*loop_, {.out = "binary://" + dir_ + "/absent", .err = {}});
+  const auto absent = Open(stdio);
+  ASSERT_FALSE(*absent);
+  EXPECT_EQ(absent->error().code(), base::Code::kNotFound);
+}
+
+TEST(StdioUri, SchemesPathsAndArguments) {
+  EXPECT_EQ(ParseStdioUri("fifo:///a%20b")->path, "/a%20b");
+  EXPECT_EQ(ParseStdioUri("/a")->path, "/a");
+  EXPECT_EQ(ParseStdioUri("file:///a%20b")->path, "/a b");
+  const auto binary = ParseStdioUri("binary:///x/y?k=v&flag=&e=%26+");
+  ASSERT_TRUE(binary);
+  EXPECT_EQ(binary->path, "/x/y");
+  EXPECT_EQ(binary->arguments, (std::vector<std::string>{"k", "v", "flag", "e", "& "}));
+  for (const char* bad : {"gopher:///x", "file://relative", "binary://", "file:///%0",
+                          "file:///%00", "binary:///x?%zz=1"}) {
+    EXPECT_EQ(ParseStdioUri(bad).error().code(), base::Code::kInvalidArgument) << bad;
+  }
+}
+
+TEST_F(StdioTest, OnlyStdoutNamesAFileOrAProgram) {
+  for (const Stdio::Paths& paths : {Stdio::Paths{.in = "file:///x"},
+                                    Stdio::Paths{.out = dir_ + "/out", .err = "binary:///x"}}) {
+    Stdio stdio(*loop_, paths);
+    std::optional<base::Code> code;
+    stdio.Open([&](base::Result<void> result) { code = result.error().code(); });
+    ASSERT_TRUE(Until([&] { return code.has_value(); }));
+    EXPECT_EQ(*code, base::Code::kInvalidArgument);
+  }
+}
+
+TEST_F(StdioTest, QuarterOfAGigabyteArrivesWholeInBoundedMemory) {
+  constexpr size_t kTotal = 256 << 20;
+  Stdio stdio(*loop_, {.out = "file:///dev/null"});
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  std::thread writer([&] {
+    ASSERT_EQ(fcntl(guest.get(), F_SETFL, 0), 0);
+    const std::string frame = stream::Encode(std::string(32 << 10, 'x'));
+    for (size_t sent = 0; sent < kTotal; sent += 32 << 10) {
+      ASSERT_TRUE(base::WriteAll(guest, frame));
+    }
+    ASSERT_TRUE(base::WriteAll(guest, stream::EncodeEof()));
+  });
+  bool drained = false;
+  stdio.WhenDrained(seconds(600), [&] { drained = true; });
+  while (!drained) ASSERT_TRUE(loop_->RunOnce(milliseconds(50)));
+  writer.join();
 }
 
 TEST_F(StdioTest, MissingFifoIsAnError) {

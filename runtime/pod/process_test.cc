@@ -94,5 +94,21 @@ TEST_F(ProcessTest, AllWaitersHearButThoseThatHungUp) {
   EXPECT_EQ(heard_by_gone, 0);
 }
 
+TEST_F(ProcessTest, AStartThatFailsForGoodReleasesItsWaitersWithoutAnExit) {
+  int heard = 0;
+  process_->Wait(caller_, [&](base::Result<ExitInfo> exit) {
+    heard += exit && exit->exit_status == 255 ? 1 : 0;
+  });
+  ASSERT_TRUE(process_->BeginStart());
+  process_->FailStart(Exit(255));
+  Turn();
+  EXPECT_EQ(heard, 1);
+  EXPECT_EQ(process_->status(), Status::kStopped);
+  process_->Exited(Exit(127));
+  Turn();
+  EXPECT_EQ(exits_, 0);
+  EXPECT_EQ(process_->BeginStart().error().code(), base::Code::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace pod

@@ -87,6 +87,12 @@ std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/r
 base::Result<ContainerSetup> SetUpContainer(const std::string& share,
                                             const CreateRequest& request) {
   const oci::Spec spec = TRY(LoadSpec(request.bundle));
+  if (TRY(KindOf(spec)) == ContainerKind::kSandbox) {
+    ContainerSetup sandbox;
+    sandbox.pod_settings = PodSettings{spec.hostname, spec.domainname, spec.linux_config.sysctl};
+    sandbox.cgroups_path = spec.linux_config.cgroups_path;
+    return sandbox;
+  }
   const GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
   for (const std::string& note : guest.notes) LOG_INFO("container {}: {}", request.id, note);
   std::string rootfs = RootfsOf(request);
@@ -99,7 +105,10 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
   for (const SharedMount& mount : guest.mounts) {
     TRY(storage::ShareBind(share, request.id, mount.index, mount.source, mount.options));
   }
-  return ContainerSetup{oci::Serialise(guest.spec), spec.linux_config.cgroups_path};
+  ContainerSetup setup;
+  setup.spec_json = oci::Serialise(guest.spec);
+  setup.cgroups_path = spec.linux_config.cgroups_path;
+  return setup;
 }
 
 base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,

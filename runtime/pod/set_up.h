@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "runtime/base/result.h"
@@ -25,6 +26,8 @@ struct PodSetup {
 base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first);
 
 struct ContainerSetup {
+  // Of a sandbox container: it has no files, and nothing of it but this goes to the guest.
+  std::optional<PodSettings> pod_settings;
   std::string spec_json;     // for the agent
   std::string cgroups_path;  // for the anchor
 };

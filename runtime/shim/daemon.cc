@@ -14,6 +14,7 @@
 #include "agent-proto/ttrpc/server.h"
 #include "runtime/base/event_loop.h"
 #include "runtime/base/log.h"
+#include "runtime/cgroup/hierarchy.h"
 #include "runtime/pod/pod.h"
 #include "runtime/shim/no_pod.h"
 #include "runtime/shim/publisher.h"
@@ -53,6 +54,10 @@ std::string Environment(const char* name) {
   return value == nullptr ? std::string() : value;
 }
 
+MetricsVersion HostMetrics() {
+  return cgroup::Hierarchies::Host().V2() != nullptr ? MetricsVersion::kV2 : MetricsVersion::kV1;
+}
+
 class Daemon {
  public:
   Daemon(base::EventLoop& loop, const Flags& flags)
@@ -60,7 +65,7 @@ class Daemon {
         flags_(flags),
         publisher_(loop, {.address = Environment("TTRPC_ADDRESS"), .ns = flags.ns}),
         pod_(MakePod()),
-        tasks_(*pod_, publisher_,
+        tasks_(*pod_, publisher_, HostMetrics(),
                [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
         server_(loop, table_) {
     tasks_.RegisterIn(table_);

@@ -26,11 +26,20 @@ void NoPod::Kill(const std::string&, const std::string&, uint32_t, bool, pod::Do
 void NoPod::Delete(const std::string&, const std::string&, pod::ExitCallback done) {
   done(NotCreated());
 }
-void NoPod::Pids(const std::string&, std::function<void(base::Result<std::vector<pid_t>>)> done) {
-  done(NotCreated());
-}
+base::Result<std::vector<pod::ProcessPid>> NoPod::Pids(const std::string&) { return NotCreated(); }
+base::Result<void> NoPod::Exec(pod::ExecRequest) { return NotCreated(); }
 base::Result<void> NoPod::CloseStdin(const std::string&, const std::string&) {
   return NotCreated();
 }
+void NoPod::Resize(const std::string&, const std::string&, uint32_t, uint32_t,
+                   pod::DoneCallback done) {
+  done(NotCreated());
+}
+void NoPod::Pause(const std::string&, pod::DoneCallback done) { done(NotCreated()); }
+void NoPod::Resume(const std::string&, pod::DoneCallback done) { done(NotCreated()); }
+void NoPod::Update(const std::string&, const std::string&, pod::DoneCallback done) {
+  done(NotCreated());
+}
+void NoPod::Stats(const std::string&, pod::StatsCallback done) { done(NotCreated()); }
 
 }  // namespace shim

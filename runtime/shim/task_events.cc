@@ -34,6 +34,26 @@ void TaskService::PublishCreate(const task::CreateTaskRequest& request, pid_t pi
   sink_.Publish("/tasks/create", "containerd.events.TaskCreate", message.SerializeAsString());
 }
 
+void TaskService::PublishExecAdded(const task::ExecProcessRequest& request) {
+  events::TaskExecAdded message;
+  message.set_container_id(request.id());
+  message.set_exec_id(request.exec_id());
+  sink_.Publish("/tasks/exec-added", "containerd.events.TaskExecAdded",
+                message.SerializeAsString());
+}
+
+void TaskService::PublishPaused(const std::string& id, bool paused) {
+  if (paused) {
+    events::TaskPaused message;
+    message.set_container_id(id);
+    sink_.Publish("/tasks/paused", "containerd.events.TaskPaused", message.SerializeAsString());
+    return;
+  }
+  events::TaskResumed message;
+  message.set_container_id(id);
+  sink_.Publish("/tasks/resumed", "containerd.events.TaskResumed", message.SerializeAsString());
+}
+
 void TaskService::PublishStart(const task::StartRequest& request, pid_t pid) {
   if (!request.exec_id().empty()) {
     events::TaskExecStarted message;

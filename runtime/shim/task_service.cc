@@ -7,6 +7,7 @@
 #include "agent-proto/proto/containerd/options.pb.h"
 #include "runtime/base/log.h"
 #include "runtime/shim/flags.h"
+#include "runtime/shim/register.h"
 #include "runtime/shim/timestamp.h"
 
 namespace shim {
@@ -17,17 +18,6 @@ using base::MakeError;
 using base::Result;
 
 constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
-
-// The methods that nothing stands behind yet, and why a user sees that.
-constexpr std::pair<const char*, const char*> kUnimplemented[] = {
-    {"Exec", "running a second process in a container"},
-    {"ResizePty", "changing the size of a terminal"},
-    {"Pause", "pausing a container"},
-    {"Resume", "resuming a container"},
-    {"Checkpoint", "checkpointing a container"},
-    {"Update", "changing the resources of a running container"},
-    {"Stats", "metrics of a container"},
-};
 
 // runtimeoptions.v1.Options names our configuration; anything else is another runtime's.
 Result<std::string> ConfigPath(const task::CreateTaskRequest& request) {
@@ -67,41 +57,16 @@ Result<pod::CreateRequest> ToPodRequest(const task::CreateTaskRequest& request) 
   return out;
 }
 
-// A handler that needs nothing of the context.
-template <class Request, class Response, class Service>
-void Register(ttrpc::ServiceTable& table, const std::string& service, const char* method,
-              Service* self,
-              void (Service::*handler)(const Request&, std::function<void(Result<Response>)>)) {
-  table.RegisterUnary<Request, Response>(
-      service, method,
-      [self, handler](const ttrpc::CallContext&, const Request& request,
-                      std::function<void(Result<Response>)> done) {
-        (self->*handler)(request, std::move(done));
-      });
-}
-
-template <class Request, class Response, class Service>
-void Register(ttrpc::ServiceTable& table, const std::string& service, const char* method,
-              Service* self,
-              void (Service::*handler)(const Request&,
-                                       const std::function<void(Result<Response>)>&)) {
-  table.RegisterUnary<Request, Response>(
-      service, method,
-      [self, handler](const ttrpc::CallContext&, const Request& request,
-                      const std::function<void(Result<Response>)>& done) {
-        (self->*handler)(request, done);
-      });
-}
-
 }  // namespace
 
-TaskService::TaskService(pod::PodInterface& pod, EventSink& sink,
+TaskService::TaskService(pod::PodInterface& pod, EventSink& sink, MetricsVersion metrics,
                          std::function<void(std::function<void()> freed)> shut_down)
-    : pod_(pod), sink_(sink), shut_down_(std::move(shut_down)) {}
+    : pod_(pod), sink_(sink), metrics_(metrics), shut_down_(std::move(shut_down)) {}
 
 void TaskService::RegisterIn(ttrpc::ServiceTable& table) {
   for (const char* service : kServices) {
     Register(table, service, "Create", this, &TaskService::Create);
+    Register(table, service, "Exec", this, &TaskService::Exec);
     Register(table, service, "Start", this, &TaskService::Start);
     Register(table, service, "Delete", this, &TaskService::Delete);
     Register(table, service, "State", this, &TaskService::State);
@@ -119,17 +84,7 @@ void TaskService::RegisterIn(ttrpc::ServiceTable& table) {
         service, "Shutdown",
         [this](const ttrpc::CallContext&, const task::ShutdownRequest&,
                const Done<containerd::Empty>& done) { Shutdown(done); });
-    RegisterUnimplemented(table, service);
-  }
-}
-
-void TaskService::RegisterUnimplemented(ttrpc::ServiceTable& table, const std::string& service) {
-  for (const auto& [method, what] : kUnimplemented) {
-    table.Register(
-        service, method,
-        [what = what](const ttrpc::CallContext&, std::string_view, const ttrpc::Reply& reply) {
-          reply(MakeError(Code::kUnimplemented, "this version of Pinion has no {}", what));
-        });
+    RegisterControl(table, service);
   }
 }
 
@@ -165,6 +120,26 @@ void TaskService::OnCreated(const task::CreateTaskRequest& request, Result<pid_t
   task::CreateTaskResponse response;
   response.set_pid(static_cast<uint32_t>(*created));
   done(std::move(response));
+}
+
+void TaskService::Exec(const task::ExecProcessRequest& request,
+                       const Done<containerd::Empty>& done) {
+  base::Result<void> checked = CheckIdentifier("exec id", request.exec_id());
+  if (!checked) return done(std::move(checked.error()));
+  pod::ExecRequest exec;
+  exec.id = request.id();
+  exec.exec_id = request.exec_id();
+  exec.process_json = request.spec().value();
+  exec.terminal = request.terminal();
+  exec.stdin_path = request.stdin();
+  exec.stdout_path = request.stdout();
+  exec.stderr_path = request.stderr();
+  base::Result<void> added = pod_.Exec(std::move(exec));
+  if (!added) return done(std::move(added.error()));
+  processes_.BeginCreate(request.id(), request.exec_id());
+  PublishExecAdded(request);
+  static_cast<void>(processes_.Created(request.id(), request.exec_id()));
+  done(containerd::Empty());
 }
 
 void TaskService::Start(const task::StartRequest& request, Done<task::StartResponse> done) {
@@ -264,16 +239,20 @@ void TaskService::Kill(const task::KillRequest& request, Done<containerd::Empty>
             });
 }
 
-void TaskService::Pids(const task::PidsRequest& request, Done<task::PidsResponse> done) {
-  pod_.Pids(request.id(), [done = std::move(done)](Result<std::vector<pid_t>> pids) {
-    if (!pids) {
-      done(std::move(pids.error()));
-      return;
-    }
-    task::PidsResponse response;
-    for (const pid_t pid : *pids) response.add_processes()->set_pid(static_cast<uint32_t>(pid));
-    done(std::move(response));
-  });
+void TaskService::Pids(const task::PidsRequest& request, const Done<task::PidsResponse>& done) {
+  Result<std::vector<pod::ProcessPid>> pids = pod_.Pids(request.id());
+  if (!pids) return done(std::move(pids.error()));
+  task::PidsResponse response;
+  for (const pod::ProcessPid& process : *pids) {
+    task::ProcessInfo* const info = response.add_processes();
+    info->set_pid(static_cast<uint32_t>(process.pid));
+    if (process.exec_id.empty()) continue;
+    containerd::options::ProcessDetails details;
+    details.set_exec_id(process.exec_id);
+    info->mutable_info()->set_type_url("containerd.runc.v1.ProcessDetails");
+    info->mutable_info()->set_value(details.SerializeAsString());
+  }
+  done(std::move(response));
 }
 
 void TaskService::CloseIO(const task::CloseIORequest& request,

@@ -37,10 +37,11 @@ class TaskServiceTest : public ::testing::Test {
     auto loop = base::EventLoop::Create();
     ASSERT_TRUE(loop);
     loop_ = std::move(*loop);
-    service_ = std::make_unique<TaskService>(pod_, sink_, [this](std::function<void()> freed) {
-      ++shutdowns_;
-      if (freed) freed();
-    });
+    service_ = std::make_unique<TaskService>(pod_, sink_, MetricsVersion::kV2,
+                                             [this](std::function<void()> freed) {
+                                               ++shutdowns_;
+                                               if (freed) freed();
+                                             });
     service_->RegisterIn(table_);
     server_ = std::make_unique<ttrpc::Server>(*loop_, table_);
     auto pair = base::SocketPair(SOCK_STREAM);
@@ -314,22 +315,17 @@ TEST_F(TaskServiceTest, KillPidsAndCloseIOReachThePod) {
   ASSERT_TRUE(pids);
   EXPECT_EQ(pids->processes_size(), 2);
   EXPECT_EQ(pids->processes(0).pid(), 100u);
+  EXPECT_FALSE(pids->processes(0).has_info());
+  EXPECT_EQ(pids->processes(1).info().type_url(), "containerd.runc.v1.ProcessDetails");
+  containerd::options::ProcessDetails details;
+  ASSERT_TRUE(details.ParseFromString(pids->processes(1).info().value()));
+  EXPECT_EQ(details.exec_id(), "e");
   auto close = WithId<task::CloseIORequest>("c");
   EXPECT_TRUE(Call<containerd::Empty>("CloseIO", close));
   EXPECT_EQ(pod_.stdin_closed, 0);
   close.set_stdin(true);
   EXPECT_TRUE(Call<containerd::Empty>("CloseIO", close));
   EXPECT_EQ(pod_.stdin_closed, 1);
-}
-
-TEST_F(TaskServiceTest, WhatIsMissingSaysSo) {
-  for (const char* method :
-       {"Exec", "ResizePty", "Pause", "Resume", "Checkpoint", "Update", "Stats"}) {
-    const auto answer = Call<containerd::Empty>(method, WithId<task::PauseRequest>("c"));
-    ASSERT_FALSE(answer) << method;
-    EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
-    EXPECT_THAT(answer.error().Message(), HasSubstr("this version of Pinion has no"));
-  }
 }
 
 TEST_F(TaskServiceTest, ShutdownWaitsForTheLastContainer) {
@@ -354,6 +350,135 @@ TEST_F(TaskServiceTest, ShutdownOfAnEmptyPodIsAtOnce) {
 TEST_F(TaskServiceTest, OutOfMemoryIsAnEvent) {
   service_->OnPodEvent({pod::Event::Kind::kOom, "c", "", std::nullopt});
   EXPECT_THAT(sink_.topics, ElementsAre("/tasks/oom"));
+}
+
+TEST_F(TaskServiceTest, AnExecsLifeInOrder) {
+  ASSERT_EQ(Create(), Code::kOk);
+  ASSERT_EQ(Start(), Code::kOk);
+  task::ExecProcessRequest exec;
+  exec.set_id("c");
+  exec.set_exec_id("e");
+  exec.set_terminal(true);
+  exec.set_stdout("/exec-out");
+  exec.mutable_spec()->set_value("{}");
+  ASSERT_TRUE(Call<containerd::Empty>("Exec", exec));
+  EXPECT_EQ(Call<containerd::Empty>("Exec", exec).error().code(), Code::kAlreadyExists);
+  EXPECT_EQ(pod_.execs.at(0).process_json, "{}");
+  EXPECT_TRUE(pod_.execs.at(0).terminal);
+  auto state = WithId<task::StateRequest>("c");
+  state.set_exec_id("e");
+  EXPECT_EQ(Call<task::StateResponse>("State", state)->status(), task::STATUS_CREATED);
+  EXPECT_EQ(Call<task::StateResponse>("State", state)->exec_id(), "e");
+  auto start = WithId<task::StartRequest>("c");
+  start.set_exec_id("e");
+  ASSERT_TRUE(Call<task::StartResponse>("Start", start));
+  service_->OnPodEvent(pod_.End("c", 3, "e"));
+  auto remove = WithId<task::DeleteRequest>("c");
+  remove.set_exec_id("e");
+  const auto deleted = Call<task::DeleteResponse>("Delete", remove);
+  ASSERT_TRUE(deleted);
+  EXPECT_EQ(deleted->exit_status(), 3u);
+  EXPECT_EQ(Call<task::DeleteResponse>("Delete", remove).error().code(), Code::kNotFound);
+  EXPECT_THAT(sink_.topics, ElementsAre("/tasks/create", "/tasks/start", "/tasks/exec-added",
+                                        "/tasks/exec-started", "/tasks/exit"));
+  containerd::events::TaskExit exit;
+  ASSERT_TRUE(exit.ParseFromString(sink_.bodies[4]));
+  EXPECT_EQ(exit.container_id(), "c");
+  EXPECT_EQ(exit.id(), "e");
+}
+
+TEST_F(TaskServiceTest, AnExecThatCannotStartHasNoExit) {
+  ASSERT_EQ(Create(), Code::kOk);
+  ASSERT_EQ(Start(), Code::kOk);
+  task::ExecProcessRequest exec;
+  exec.set_id("c");
+  exec.set_exec_id("e");
+  ASSERT_TRUE(Call<containerd::Empty>("Exec", exec));
+  pod_.start_error = "exec: \"nosuch\": executable file not found in $PATH";
+  auto start = WithId<task::StartRequest>("c");
+  start.set_exec_id("e");
+  EXPECT_THAT(Call<task::StartResponse>("Start", start).error().Message(),
+              HasSubstr("executable file not found"));
+  EXPECT_THAT(sink_.topics, ElementsAre("/tasks/create", "/tasks/start", "/tasks/exec-added"));
+}
+
+TEST_F(TaskServiceTest, ExecIdsAreChecked) {
+  ASSERT_EQ(Create(), Code::kOk);
+  for (const std::string& id : {std::string("a/b"), std::string(300, 'x'), std::string()}) {
+    task::ExecProcessRequest exec;
+    exec.set_id("c");
+    exec.set_exec_id(id);
+    EXPECT_EQ(Call<containerd::Empty>("Exec", exec).error().code(), Code::kInvalidArgument) << id;
+  }
+  EXPECT_EQ(Create(std::string(300, 'x')), Code::kInvalidArgument);
+  EXPECT_EQ(Create("a/b"), Code::kInvalidArgument);
+  EXPECT_THAT(pod_.execs, IsEmpty());
+  EXPECT_THAT(sink_.topics, ElementsAre("/tasks/create"));
+}
+
+TEST_F(TaskServiceTest, PausedAndResumedAreEventsOnce) {
+  ASSERT_EQ(Create(), Code::kOk);
+  EXPECT_EQ(Call<containerd::Empty>("Pause", WithId<task::PauseRequest>("c")).error().code(),
+            Code::kFailedPrecondition);
+  ASSERT_EQ(Start(), Code::kOk);
+  ASSERT_TRUE(Call<containerd::Empty>("Pause", WithId<task::PauseRequest>("c")));
+  EXPECT_EQ(Call<task::StateResponse>("State", WithId<task::StateRequest>("c"))->status(),
+            task::STATUS_PAUSED);
+  EXPECT_FALSE(Call<containerd::Empty>("Pause", WithId<task::PauseRequest>("c")));
+  ASSERT_TRUE(Call<containerd::Empty>("Resume", WithId<task::ResumeRequest>("c")));
+  EXPECT_FALSE(Call<containerd::Empty>("Resume", WithId<task::ResumeRequest>("c")));
+  EXPECT_THAT(sink_.topics,
+              ElementsAre("/tasks/create", "/tasks/start", "/tasks/paused", "/tasks/resumed"));
+}
+
+TEST_F(TaskServiceTest, SizeResourcesAndMetricsReachThePod) {
+  ASSERT_EQ(Create(), Code::kOk);
+  auto resize = WithId<task::ResizePtyRequest>("c");
+  resize.set_width(80);
+  resize.set_height(24);
+  EXPECT_TRUE(Call<containerd::Empty>("ResizePty", resize));
+  EXPECT_EQ(pod_.sizes.at(0), std::pair(80u, 24u));
+  auto update = WithId<task::UpdateTaskRequest>("c");
+  update.mutable_resources()->set_value(R"({"memory":{"limit":1}})");
+  EXPECT_TRUE(Call<containerd::Empty>("Update", update));
+  EXPECT_EQ(pod_.updates.at(0), R"({"memory":{"limit":1}})");
+  const auto stats = Call<task::StatsResponse>("Stats", WithId<task::StatsRequest>("c"));
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->stats().type_url(), "io.containerd.cgroups.v2.Metrics");
+}
+
+TEST_F(TaskServiceTest, UnknownContainersAreNotFoundByEveryCall) {
+  const auto code_of = [&]<class Request>(const char* method, Request) {
+    return Call<containerd::Empty>(method, WithId<Request>("x")).error().code();
+  };
+  EXPECT_EQ(code_of("ResizePty", task::ResizePtyRequest()), Code::kNotFound);
+  EXPECT_EQ(code_of("Pause", task::PauseRequest()), Code::kNotFound);
+  EXPECT_EQ(code_of("Resume", task::ResumeRequest()), Code::kNotFound);
+  EXPECT_EQ(code_of("Update", task::UpdateTaskRequest()), Code::kNotFound);
+  EXPECT_EQ(code_of("Stats", task::StatsRequest()), Code::kNotFound);
+  EXPECT_EQ(code_of("Checkpoint", task::CheckpointTaskRequest()), Code::kNotFound);
+  task::ExecProcessRequest exec;
+  exec.set_id("x");
+  exec.set_exec_id("e");
+  EXPECT_EQ(Call<containerd::Empty>("Exec", exec).error().code(), Code::kNotFound);
+}
+
+TEST_F(TaskServiceTest, CheckpointSaysWhyNot) {
+  ASSERT_EQ(Create(), Code::kOk);
+  const auto answer =
+      Call<containerd::Empty>("Checkpoint", WithId<task::CheckpointTaskRequest>("c"));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
+  EXPECT_THAT(answer.error().Message(), HasSubstr("cannot checkpoint"));
+}
+
+TEST_F(TaskServiceTest, UnknownMethodsAndServicesAreUnimplemented) {
+  EXPECT_EQ(Call<containerd::Empty>("Nothing", WithId<task::PauseRequest>("c")).error().code(),
+            Code::kUnimplemented);
+  EXPECT_EQ(Call<containerd::Empty>("Pause", WithId<task::PauseRequest>("c"), "no.such.Service")
+                .error()
+                .code(),
+            Code::kUnimplemented);
 }
 
 }  // namespace

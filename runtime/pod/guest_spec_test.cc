@@ -1,0 +1,83 @@
+#include "runtime/pod/guest_spec.h"
+
+#include <gmock/gmock.h>
+
+namespace pod {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+oci::Spec Member() {
+  oci::Spec spec;
+  spec.process.emplace();
+  spec.annotations["io.kubernetes.cri.container-type"] = "container";
+  spec.linux_config.namespaces = {
+      {"pid", ""}, {"ipc", "/proc/7/ns/ipc"}, {"uts", "/proc/7/ns/uts"}, {"mount", ""}};
+  spec.mounts = {{"/dev/shm", "bind", "/run/pods/x/shm", {"rbind", "ro"}, {}, {}},
+                 {"/etc/hosts", "bind", "/run/pods/x/hosts", {"rbind"}, {}, {}},
+                 {"/proc", "proc", "proc", {}, {}, {}}};
+  return spec;
+}
+
+TEST(GuestSpec, AMembersNamespacesAreThePods) {
+  const auto guest = MakeGuestSpec(Member(), "c", "/bundle");
+  ASSERT_TRUE(guest);
+  const auto& namespaces = guest->spec.linux_config.namespaces;
+  EXPECT_EQ(namespaces[0].path, "") << "its own";
+  EXPECT_EQ(namespaces[1].path, "/proc/1/ns/ipc");
+  EXPECT_EQ(namespaces[2].path, "/proc/1/ns/uts");
+  EXPECT_THAT(guest->notes, IsEmpty());
+}
+
+TEST(GuestSpec, AMembersSharedMemoryIsTheGuests) {
+  const auto guest = MakeGuestSpec(Member(), "c", "/bundle");
+  ASSERT_TRUE(guest);
+  EXPECT_EQ(guest->spec.mounts[0].source, "/dev/shm");
+  ASSERT_EQ(guest->mounts.size(), 1U) << "hosts alone is shared from the host";
+  EXPECT_EQ(guest->mounts[0].source, "/run/pods/x/hosts");
+  EXPECT_EQ(guest->spec.mounts[1].source, "/run/pinion/share/c/mounts/0");
+}
+
+TEST(GuestSpec, OutsideOfAPodAHostsNamespaceBecomesItsOwnAndIsNoted) {
+  oci::Spec spec = Member();
+  spec.annotations.clear();
+  const auto guest = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_TRUE(guest);
+  EXPECT_EQ(guest->spec.linux_config.namespaces[1].path, "");
+  EXPECT_THAT(guest->notes, Contains(HasSubstr("/proc/7/ns/ipc")));
+  EXPECT_EQ(guest->mounts.size(), 2U) << "a bind at /dev/shm is a volume like any other";
+}
+
+TEST(GuestSpec, KindsByAnnotation) {
+  oci::Spec spec;
+  EXPECT_EQ(*KindOf(spec), ContainerKind::kAlone);
+  spec.annotations["io.kubernetes.cri.container-type"] = "sandbox";
+  EXPECT_EQ(*KindOf(spec), ContainerKind::kSandbox);
+  spec.annotations["io.kubernetes.cri.container-type"] = "podsandbox";
+  EXPECT_EQ(KindOf(spec).error().code(), base::Code::kInvalidArgument);
+}
+
+TEST(GuestSpec, WhatTheGuestCannotDoIsNotedNotDropped) {
+  oci::Spec spec;
+  spec.process.emplace();
+  spec.process->apparmor_profile = "docker-default";
+  spec.process->selinux_label = "system_u:x";
+  spec.linux_config.intel_rdt.emplace();
+  spec.linux_config.resources.network.emplace();
+  spec.linux_config.resources.memory.emplace();
+  spec.linux_config.resources.memory->swappiness = 10;
+  spec.linux_config.resources.block_io.emplace();
+  spec.linux_config.resources.block_io->throttle_read_bps = {{8, 0, 1000}};
+  const auto guest = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_TRUE(guest);
+  EXPECT_EQ(guest->spec.process->apparmor_profile, "");
+  for (const char* word : {"docker-default", "system_u:x", "intelRdt", "network", "swappiness",
+                           "blockIO, by device"}) {
+    EXPECT_THAT(guest->notes, Contains(HasSubstr(word)));
+  }
+}
+
+}  // namespace
+}  // namespace pod

@@ -1,0 +1,113 @@
+// Pod: what is done to a container that runs: terminal size, pause, resources, metrics, and the
+// wait for its memory to run out.
+#include <utility>
+
+#include "runtime/base/log.h"
+#include "runtime/pod/pod_impl.h"
+
+namespace pod {
+
+using base::Code;
+using base::MakeError;
+
+namespace {
+
+// A guest that claims one kill after the other cannot flood containerd's events.
+constexpr std::chrono::milliseconds kOomPause{100};
+
+}  // namespace
+
+void Pod::Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
+                 DoneCallback done) {
+  base::Result<ProcessPtr> found = FindProcess(id, exec_id);
+  if (!found) return done(std::move(found.error()));
+  const ProcessPtr& process = *found;
+  if (process->process.state() == Process::State::kStopped) {
+    return done(MakeError(Code::kFailedPrecondition, "the process has ended"));
+  }
+  if (!process->paths.terminal) return done(base::Ok());
+  if (!process->in_guest) {
+    // An exec that was not started: its terminal will be made of this size.
+    process->spec.console_size = oci::ConsoleSize{rows, columns};
+    return done(base::Ok());
+  }
+  if (!machine_running()) return done(MachineEnded());
+  machine_->agent().Resize(id, exec_id, columns, rows, std::move(done));
+}
+
+void Pod::Pause(const std::string& id, DoneCallback done) { Freeze(id, true, std::move(done)); }
+
+void Pod::Resume(const std::string& id, DoneCallback done) { Freeze(id, false, std::move(done)); }
+
+void Pod::Freeze(const std::string& id, bool frozen, DoneCallback done) {
+  base::Result<ContainerPtr> found = FindCreated(id);
+  if (!found) return done(std::move(found.error()));
+  const ContainerPtr& container = *found;
+  if (container->init->process.state() != Process::State::kRunning || container->paused == frozen) {
+    return done(MakeError(
+        Code::kFailedPrecondition, "cannot {} a container that is {}", frozen ? "pause" : "resume",
+        container->paused                                              ? "paused"
+        : container->init->process.state() == Process::State::kRunning ? "not paused"
+                                                                       : "not running"));
+  }
+  if (container->sandbox()) {
+    return done(MakeError(Code::kUnimplemented,
+                          "pausing a pod's sandbox container: it has no process in the guest"));
+  }
+  if (!machine_running()) return done(MachineEnded());
+  machine_->agent().Freeze(
+      id, frozen, [weak = std::weak_ptr(container), frozen, done](base::Result<void> result) {
+        const ContainerPtr owner = weak.lock();
+        if (result && owner && owner->init->process.state() == Process::State::kRunning) {
+          owner->paused = frozen;
+        }
+        done(std::move(result));
+      });
+}
+
+void Pod::Update(const std::string& id, const std::string& resources_json, DoneCallback done) {
+  base::Result<ContainerPtr> found = FindCreated(id);
+  if (!found) return done(std::move(found.error()));
+  if ((*found)->init->process.state() == Process::State::kStopped) {
+    return done(MakeError(Code::kFailedPrecondition, "the container has ended"));
+  }
+  base::Result<oci::Resources> resources = oci::ParseLinuxResources(resources_json);
+  if (!resources) return done(std::move(resources.error()));
+  if (!machine_running()) return done(MachineEnded());
+  if ((*found)->sandbox()) return done(base::Ok());  // nothing of it runs
+  // The host's side of an update, a new CPU plan and what follows from it, goes before this call:
+  // Placement has the plan. Until then the machine stays as it booted.
+  if (resources->cpu && (!resources->cpu->cpus.empty() || !resources->cpu->mems.empty())) {
+    LOG_INFO("container {}: cpuset \"{}\", mems \"{}\": the machine's CPUs are not changed", id,
+             resources->cpu->cpus, resources->cpu->mems);
+    resources->cpu->cpus.clear();
+    resources->cpu->mems.clear();
+  }
+  machine_->agent().Update(id, oci::Serialise(*resources), std::move(done));
+}
+
+void Pod::Stats(const std::string& id, StatsCallback done) {
+  base::Result<ContainerPtr> found = FindCreated(id);
+  if (!found) return done(std::move(found.error()));
+  if (!machine_running() || !(*found)->init->in_guest) return done(ContainerStats());
+  machine_->agent().Stats(id, std::move(done));
+}
+
+void Pod::WatchOom(const ContainerPtr& container, uint64_t seen) {
+  machine_->agent().WaitOom(
+      container->id(), seen,
+      [this, seen, weak = std::weak_ptr(container)](base::Result<uint64_t> kills) {
+        const ContainerPtr killed = weak.lock();
+        if (!killed || !kills || *kills <= seen || !machine_running()) return;
+        on_event_({.kind = Event::Kind::kOom,
+                   .container_id = killed->id(),
+                   .exec_id = {},
+                   .exit = std::nullopt});
+        killed->oom_pause = loop_.After(kOomPause, [this, weak, now = *kills] {
+          const ContainerPtr again = weak.lock();
+          if (again && machine_running()) WatchOom(again, now);
+        });
+      });
+}
+
+}  // namespace pod

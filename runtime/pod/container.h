@@ -59,6 +59,7 @@ struct Container {
   // Creation: `create_done` is set until it has been answered.
   PidCallback create_done;
   std::string cgroups_path;  // as in the spec
+  std::string own_cgroup;    // that path on the host; empty: the container lies in the pod's
   std::string spec_json;     // once set up
   bool set_up = false;       // its mounts may exist
   bool stdio_open = false;

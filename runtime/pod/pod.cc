@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/base/log.h"
+#include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/pod/clean_up.h"
 #include "runtime/pod/pod_impl.h"
 
@@ -228,23 +229,37 @@ void Pod::Delete(const std::string& id, const std::string& exec_id, ExitCallback
   });
 }
 
+// The cgroup that is to go with `container`: its own, unless another container has the same.
+std::string Pod::OwnCgroup(const ContainerPtr& container) const {
+  for (const auto& [id, other] : containers_) {
+    if (other != container && other->own_cgroup == container->own_cgroup) return {};
+  }
+  return container->own_cgroup;
+}
+
 void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
-  const auto removed = [this, container, done](base::Result<void> torn_down) {
+  const std::string own_cgroup = OwnCgroup(container);
+  const auto removed = [this, container, own_cgroup, done](base::Result<void> torn_down) {
     if (!torn_down) LOG_ERROR("container {}: {}", container->id(), torn_down.error().Trail());
     containers_.erase(container->id());
     if (state_ && torn_down) {
       state_->record().rootfs.erase(container->id());
+      std::vector<std::string>& cgroups = state_->record().cgroups;
+      cgroups.erase(std::remove(cgroups.begin(), cgroups.end(), own_cgroup), cgroups.end());
       const base::Result<void> saved = state_->Save();
       if (!saved) LOG_WARNING("{}", saved.error().Trail());
     }
     done(*container->init->process.exit());
   };
   for (const auto& [exec_id, exec] : container->execs) exec->stdio.Close();
-  container->init->stdio.WhenDrained(kDrainLimit, [this, container, removed] {
+  container->init->stdio.WhenDrained(kDrainLimit, [this, container, own_cgroup, removed] {
     if (!state_) return removed(base::Ok());
     worker_.Compute<base::Result<void>>(
-        [share = state_->share(), request = container->request] {
-          return TearDownContainer(share, request.id, RootfsOf(request));
+        [share = state_->share(), request = container->request, own_cgroup] {
+          base::Result<void> removed_cgroup;
+          if (!own_cgroup.empty()) removed_cgroup = cgroup::PodCgroup::RemoveAt(own_cgroup, "");
+          base::Result<void> torn_down = TearDownContainer(share, request.id, RootfsOf(request));
+          return torn_down ? std::move(removed_cgroup) : std::move(torn_down);
         },
         removed);
   });

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "runtime/base/log.h"
+#include "runtime/cgroup/cgroup_path.h"
 #include "runtime/pod/pod_impl.h"
 
 namespace pod {
@@ -163,11 +164,23 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
     return;
   }
   container->init->in_guest = result.has_value() && !container->sandbox();
+  if (result) result = RecordOwnCgroup(container);
   if (result) result = StartAnchor(container, container->init);
   if (!result) return FailCreate(container, std::move(result.error()));
   if (!container->sandbox()) WatchOom(container, 0);
   const auto done = std::exchange(container->create_done, nullptr);
   done(container->init->pid);
+}
+
+// On record before it is made.
+base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
+  if (container->cgroups_path.empty()) return base::Ok();
+  const std::string path = TRY(cgroup::ResolvePath(container->cgroups_path, ""));
+  if (path == placement_->cgroup()) return base::Ok();
+  container->own_cgroup = path;
+  std::vector<std::string>& cgroups = state_->record().cgroups;
+  if (std::find(cgroups.begin(), cgroups.end(), path) == cgroups.end()) cgroups.push_back(path);
+  return state_->Save();
 }
 
 base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {

@@ -64,6 +64,7 @@ class Pod : public PodInterface {
   void ContinueCreate(const ContainerPtr& container);
   void CreateInGuest(const ContainerPtr& container);
   void OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result);
+  base::Result<void> RecordOwnCgroup(const ContainerPtr& container);
   base::Result<void> StartAnchor(const ContainerPtr& container, const ProcessPtr& process);
   void FailCreate(const ContainerPtr& container, base::Error error);
   void FinishFailedCreate(const ContainerPtr& container, base::Error error);
@@ -82,6 +83,7 @@ class Pod : public PodInterface {
   void ContainerEnded(const ContainerPtr& container, uint32_t exit_status);
   void OnMachineEnd(std::string why);
   void KillCreated(const ContainerPtr& container, DoneCallback done);
+  std::string OwnCgroup(const ContainerPtr& container) const;
   void DrainAndRemove(const ContainerPtr& container, ExitCallback done);
   void EndAnchor(const ProcessPtr& process);
 

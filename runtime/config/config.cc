@@ -75,6 +75,8 @@ constexpr Key kKeys[] = {
     {"cpu", "boot", [](Config& c, const Value& v) { return SetBoot(v, c.cpu.boot); }},
     {"cpu", "cpu_vendor",
      [](Config& c, const Value& v) { return SetCpuVendor(v, c.cpu.cpu_vendor); }},
+    {"cpu", "core_scheduling",
+     [](Config& c, const Value& v) { return SetBool(v, c.cpu.core_scheduling); }},
     {"jail", "uid_base",
      [](Config& c, const Value& v) { return SetNumber(v, 1, UINT32_MAX - 1, c.jail.uid_base); }},
     {"jail", "uid_count",

@@ -87,6 +87,7 @@ TEST(ConfigTest, ValuesThatDoNotFitNameTheRule) {
   EXPECT_THAT(Refusal("[paths]\nvmm = \"vmm\"\n"), HasSubstr("absolute path"));
   EXPECT_THAT(Refusal("[guest]\nextra_cmdline = \"a\\nb\"\n"), HasSubstr("printable"));
   EXPECT_THAT(Refusal("[guest]\nconsole_log = 1\n"), HasSubstr("true or false"));
+  EXPECT_THAT(Refusal("[cpu]\ncore_scheduling = 1\n"), HasSubstr("true or false"));
   EXPECT_THAT(Refusal("[agent]\nconnect_timeout_seconds = -1\n"), HasSubstr("from 1 to 86400"));
   EXPECT_THAT(Refusal("[jail]\nuid_base = 4294967290\nuid_count = 100\n"),
               HasSubstr("largest uid"));

@@ -41,6 +41,8 @@ struct Policy {
   CpuSet housekeeping;
   Boot boot = Boot::kAuto;
   CpuVendor cpu_vendor = CpuVendor::kHost;
+  // A core scheduling cookie for each pod's vmm, where the kernel has it.
+  bool core_scheduling = true;
   bool operator==(const Policy&) const = default;
 };
 

@@ -64,6 +64,8 @@ constexpr Key kKeys[] = {
      [](Config& c, const Value& v) {
        return SetNumber(v, 1, 86400, c.agent.connect_timeout_seconds);
      }},
+    {"agent", "call_timeout_seconds",
+     [](Config& c, const Value& v) { return SetNumber(v, 1, 86400, c.agent.call_timeout_seconds); }},
     {"cpu", "pinning", [](Config& c, const Value& v) { return SetPinning(v, c.cpu.pinning); }},
     {"cpu", "smt", [](Config& c, const Value& v) { return SetSmt(v, c.cpu.smt); }},
     {"cpu", "default_vcpus",

@@ -45,6 +45,9 @@ struct Config {
     // From boot until the agent dials. A machine with hardware virtualization needs one or two
     // seconds; a nested or emulated one is configured for its own pace.
     uint32_t connect_timeout_seconds = 60;
+    // For each call's answer, then. A container whose guest does not take SIGKILL within it loses
+    // the machine.
+    uint32_t call_timeout_seconds = 30;
     bool operator==(const Agent&) const = default;
   };
   struct Jail {

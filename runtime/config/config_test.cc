@@ -89,6 +89,7 @@ TEST(ConfigTest, ValuesThatDoNotFitNameTheRule) {
   EXPECT_THAT(Refusal("[guest]\nconsole_log = 1\n"), HasSubstr("true or false"));
   EXPECT_THAT(Refusal("[cpu]\ncore_scheduling = 1\n"), HasSubstr("true or false"));
   EXPECT_THAT(Refusal("[agent]\nconnect_timeout_seconds = -1\n"), HasSubstr("from 1 to 86400"));
+  EXPECT_THAT(Refusal("[agent]\ncall_timeout_seconds = 0\n"), HasSubstr("from 1 to 86400"));
   EXPECT_THAT(Refusal("[jail]\nuid_base = 4294967290\nuid_count = 100\n"),
               HasSubstr("largest uid"));
   EXPECT_THAT(Refusal("[log]\nlevel = \"trace\"\n"), HasSubstr("\"debug\""));

@@ -154,7 +154,7 @@ void Machine::OnConnect(uint32_t port, base::UniqueFd socket) {
 
 void Machine::StartAgent(base::UniqueFd socket) {
   base::Result<std::unique_ptr<AgentClient>> agent =
-      AgentClient::Create(loop_, std::move(socket), options_.connect_timeout,
+      AgentClient::Create(loop_, std::move(socket), options_.call_timeout,
                           [this] { KillSoon("the agent closed its connection"); });
   if (!agent) return FailBoot(std::move(agent.error()));
   agent_ = std::move(*agent);

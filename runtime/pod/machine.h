@@ -53,6 +53,7 @@ struct MachineOptions {
   std::string share;            // what virtiofsd serves
   std::string state_directory;  // for its socket and the console log
   std::chrono::seconds connect_timeout{60};
+  std::chrono::seconds call_timeout{30};
   // On the worker. `place`: the vCPU threads wait; masks and cgroups are to be set and verified.
   // `limit`: the agent has answered; the CPU limit is to be put in force.
   std::function<base::Result<void>(pid_t vmm, pid_t virtiofsd)> place;

@@ -33,6 +33,7 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
   machine.command_line = kCommandLine;
   if (!config.guest.extra_cmdline.empty()) machine.command_line += " " + config.guest.extra_cmdline;
   machine.connect_timeout = std::chrono::seconds(config.agent.connect_timeout_seconds);
+  machine.call_timeout = std::chrono::seconds(config.agent.call_timeout_seconds);
   machine.virtiofsd = TRY(FindVirtiofsd(config.paths.virtiofsd));
   for (const cpu::VcpuPlan& vcpu : placement.plan().vcpus) {
     machine.vcpus.push_back({.package = vcpu.package,

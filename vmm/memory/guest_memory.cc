@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "vmm/memory/bind_nodes.h"
+
 namespace vmm {
 
 namespace {
@@ -14,7 +16,8 @@ constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kMaxBytes = 1ull << 46;
 }  // namespace
 
-base::Result<std::unique_ptr<GuestMemory>> GuestMemory::Create(uint64_t bytes) {
+base::Result<std::unique_ptr<GuestMemory>> GuestMemory::Create(uint64_t bytes,
+                                                               std::span<const MemoryNode> nodes) {
   if (bytes == 0 || bytes % kPageBytes != 0 || bytes > kMaxBytes) {
     return base::MakeError(base::Code::kInvalidArgument,
                            "guest memory of {} bytes: must be whole 4 KiB pages, at most 64 TiB",
@@ -32,7 +35,9 @@ base::Result<std::unique_ptr<GuestMemory>> GuestMemory::Create(uint64_t bytes) {
   if (madvise(mapping.data(), mapping.size(), MADV_DONTDUMP) != 0) {
     return base::ErrnoError("keep guest memory out of core files");
   }
-  return std::unique_ptr<GuestMemory>(new GuestMemory(std::move(fd), std::move(mapping), bytes));
+  std::unique_ptr<GuestMemory> memory(new GuestMemory(std::move(fd), std::move(mapping), bytes));
+  TRY(memory->PlaceNodes(nodes));
+  return memory;
 }
 
 GuestMemory::GuestMemory(base::UniqueFd fd, base::MappedRegion mapping, uint64_t size)
@@ -42,6 +47,35 @@ GuestMemory::GuestMemory(base::UniqueFd fd, base::MappedRegion mapping, uint64_t
   if (size > low) {
     regions_.push_back({GuestAddress{kHoleEnd}, size - low, low, mapping_.data() + low});
   }
+}
+
+base::Result<void> GuestMemory::PlaceNodes(std::span<const MemoryNode> nodes) {
+  uint64_t start = 0;  // in the memfd
+  for (uint32_t number = 0; number < nodes.size(); ++number) {
+    const MemoryNode& node = nodes[number];
+    if (node.bytes % kPageBytes != 0 || node.bytes > size_ - start) {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "guest node {} of {} bytes: {} of {} bytes are left, in whole pages",
+                             number, node.bytes, size_ - start, size_);
+    }
+    TRY(BindToHostNodes({mapping_.data() + start, static_cast<size_t>(node.bytes)},
+                        node.host_nodes),
+        "guest node {}", number);
+    const uint64_t end = start + node.bytes;
+    for (const Region& region : regions_) {
+      const uint64_t from = std::max(start, region.memfd_offset);
+      const uint64_t to = std::min(end, region.memfd_offset + region.size);
+      if (from >= to) continue;
+      node_ranges_.push_back(
+          {number, GuestAddress{region.start.value + from - region.memfd_offset}, to - from});
+    }
+    start = end;
+  }
+  if (!nodes.empty() && start != size_) {
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "guest nodes: {} bytes of {} belong to none", size_ - start, size_);
+  }
+  return base::Ok();
 }
 
 base::Result<std::span<std::byte>> GuestMemory::Slice(GuestAddress address, uint64_t length) const {

@@ -24,6 +24,12 @@
 
 namespace vmm {
 
+// A guest node's RAM. The nodes lie one after the other in guest memory.
+struct MemoryNode {
+  uint64_t bytes = 0;                // whole pages
+  std::vector<uint32_t> host_nodes;  // it comes from these alone; empty: as the host likes
+};
+
 // A guest physical address. Arithmetic goes through CheckedAdd on `value`.
 struct GuestAddress {
   uint64_t value = 0;
@@ -43,8 +49,16 @@ class GuestMemory {
     std::byte* host = nullptr;
   };
 
-  // `bytes`: a multiple of 4096, not 0.
-  static base::Result<std::unique_ptr<GuestMemory>> Create(uint64_t bytes);
+  // RAM of one guest node.
+  struct NodeRange {
+    uint32_t node = 0;
+    GuestAddress start;
+    uint64_t size = 0;
+  };
+
+  // `bytes`: a multiple of 4096, not 0. `nodes`: none, or their sizes add up to `bytes`.
+  static base::Result<std::unique_ptr<GuestMemory>> Create(uint64_t bytes,
+                                                           std::span<const MemoryNode> nodes = {});
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
@@ -80,15 +94,19 @@ class GuestMemory {
 
   // In ascending order; one or two.
   std::span<const Region> regions() const { return regions_; }
+  // What each node has of each region; empty if Create was given no nodes.
+  std::span<const NodeRange> node_ranges() const { return node_ranges_; }
   base::BorrowedFd fd() const { return fd_; }
   uint64_t size() const { return size_; }
 
  private:
   GuestMemory(base::UniqueFd fd, base::MappedRegion mapping, uint64_t size);
+  base::Result<void> PlaceNodes(std::span<const MemoryNode> nodes);
 
   base::UniqueFd fd_;
   base::MappedRegion mapping_;
   std::vector<Region> regions_;
+  std::vector<NodeRange> node_ranges_;
   uint64_t size_;
 };
 

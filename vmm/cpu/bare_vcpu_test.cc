@@ -1,4 +1,4 @@
-// What KVM makes of our ioctls: CPUID as a guest reads it, doorbells, interrupt routes, ids.
+// What KVM makes of our ioctls: doorbells, interrupt routes, ids. (CPUID: bare_topology_test.cc.)
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
@@ -13,76 +13,6 @@
 
 namespace vmm {
 namespace {
-
-// cpuid with EAX, ECX from 0x2000; results to 0x2010…; hlt. Real mode, 32-bit operands.
-constexpr uint8_t kCpuid[] = {0x66, 0xa1, 0x00, 0x20,        // mov eax,[0x2000]
-                              0x66, 0x8b, 0x0e, 0x04, 0x20,  // mov ecx,[0x2004]
-                              0x0f, 0xa2,                    // cpuid
-                              0x66, 0xa3, 0x10, 0x20,        // mov [0x2010],eax
-                              0x66, 0x89, 0x1e, 0x14, 0x20,  // mov [0x2014],ebx
-                              0x66, 0x89, 0x0e, 0x18, 0x20,  // mov [0x2018],ecx
-                              0x66, 0x89, 0x16, 0x1c, 0x20,  // mov [0x201c],edx
-                              0xf4};
-
-struct Registers {
-  uint32_t eax, ebx, ecx, edx;
-};
-
-base::Result<Registers> GuestCpuid(const kvm::System& system, const GuestTopology& topology,
-                                   CpuVendor vendor, size_t vcpu_number, uint32_t leaf,
-                                   uint32_t index) {
-  BareMachine machine = TRY(BareMachine::Create(system, kCpuid));
-  kvm::VcpuFd vcpu = TRY(machine.MakeVcpu(system, topology.apic_id(vcpu_number)));
-  const std::vector<kvm_cpuid_entry2> supported = TRY(system.SupportedCpuid());
-  const CpuidBuilder builder(supported, topology, {.vendor = vendor});
-  TRY(vcpu.SetCpuid2(builder.Build(vcpu_number)));
-  TRY(machine.memory->Store<uint32_t>({0x2000}, leaf));
-  TRY(machine.memory->Store<uint32_t>({0x2004}, index));
-  const kvm::RunOutcome outcome = TRY(vcpu.Run());
-  if (outcome != kvm::RunOutcome::kExit || vcpu.run().exit_reason != KVM_EXIT_HLT) {
-    return base::MakeError(base::Code::kInternal, "exit {}", vcpu.run().exit_reason);
-  }
-  return machine.memory->Load<Registers>({0x2010});
-}
-
-TEST(BareVcpu, GuestReadsTheTopologyThatWasBuilt) {
-  OPEN_KVM_OR_SKIP(system);
-  auto topology = GuestTopology::Uniform(2, 2);
-  ASSERT_TRUE(topology);
-  auto thread = GuestCpuid(system, *topology, CpuVendor::kHost, 3, 0xb, 0);
-  ASSERT_TRUE(thread) << thread.error().Message();
-  EXPECT_EQ(thread->eax, 1u);
-  EXPECT_EQ(thread->ebx, 2u);
-  EXPECT_EQ(thread->ecx, 0x100u);
-  EXPECT_EQ(thread->edx, 3u);
-  auto core = GuestCpuid(system, *topology, CpuVendor::kHost, 3, 0xb, 1);
-  ASSERT_TRUE(core);
-  EXPECT_EQ(core->eax, 2u);
-  EXPECT_EQ(core->ebx, 4u);
-  EXPECT_EQ(core->ecx, 0x201u);
-  auto end = GuestCpuid(system, *topology, CpuVendor::kHost, 3, 0xb, 2);
-  ASSERT_TRUE(end);
-  EXPECT_EQ(end->ebx, 0u);
-  EXPECT_EQ(end->ecx & 0xff00, 0u);
-  auto leaf1 = GuestCpuid(system, *topology, CpuVendor::kHost, 3, 1, 0);
-  ASSERT_TRUE(leaf1);
-  EXPECT_EQ(leaf1->ebx >> 24, 3u);
-  EXPECT_EQ(leaf1->ebx >> 16 & 0xff, 4u);
-  EXPECT_EQ(leaf1->ecx >> 31, 1u);
-}
-
-TEST(BareVcpu, BothVendorsCanBeShown) {
-  OPEN_KVM_OR_SKIP(system);
-  auto topology = GuestTopology::Uniform(3, 2);
-  ASSERT_TRUE(topology);
-  auto amd = GuestCpuid(system, *topology, CpuVendor::kAmd, 5, 0x8000001e, 0);
-  ASSERT_TRUE(amd) << amd.error().Message();
-  EXPECT_EQ(amd->eax, 5u);
-  EXPECT_EQ(amd->ebx, 0x102u);
-  auto intel = GuestCpuid(system, *topology, CpuVendor::kIntel, 0, 0, 0);
-  ASSERT_TRUE(intel);
-  EXPECT_EQ(intel->ebx, 0x756e6547u);
-}
 
 TEST(BareVcpu, DoorbellNeedsNoExit) {
   OPEN_KVM_OR_SKIP(system);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <set>
 
 namespace vmm {
@@ -129,6 +131,59 @@ TEST(GuestTopology, ShiftsSeparateExactlyTheLevels) {
           EXPECT_EQ(ids[i] >> topology->package_shift(), places[i].package);
           EXPECT_EQ(ids[i] & ((1u << topology->core_shift()) - 1), places[i].thread);
         }
+      }
+    }
+  }
+}
+
+// A random machine: up to 3 packages of dies of L3s of L2s of cores of threads, none of them even.
+std::vector<VcpuPlace> RandomPlaces(std::mt19937& random) {
+  const auto up_to = [&](uint32_t most) { return 1 + static_cast<uint32_t>(random() % most); };
+  std::vector<VcpuPlace> places;
+  uint32_t l2 = 0, l3 = 0;
+  for (uint32_t package = 0, packages = up_to(3); package < packages; ++package) {
+    uint32_t core = 0;
+    for (uint32_t die = 0, dies = up_to(2); die < dies; ++die) {
+      for (uint32_t l3s = up_to(3); l3s > 0; --l3s, ++l3) {
+        for (uint32_t l2s = up_to(3); l2s > 0; --l2s, ++l2) {
+          for (uint32_t cores = up_to(3); cores > 0; --cores, ++core) {
+            for (uint32_t thread = 0, threads = up_to(3); thread < threads; ++thread) {
+              places.push_back({.package = package,
+                                .die = die,
+                                .core = core,
+                                .thread = thread,
+                                .l2 = l2,
+                                .l3 = l3});
+            }
+          }
+        }
+      }
+    }
+  }
+  std::shuffle(places.begin(), places.end(), random);
+  return places;
+}
+
+TEST(GuestTopology, AnyTwoVcpusAreRelatedAsTheirPlacesAre) {
+  std::mt19937 random(20261122);
+  for (int round = 0; round < 300; ++round) {
+    const std::vector<VcpuPlace> places = RandomPlaces(random);
+    auto made = GuestTopology::Create(places);
+    ASSERT_TRUE(made) << made.error().Message();
+    const GuestTopology& topology = *made;
+    for (size_t a = 0; a < places.size(); ++a) {
+      for (size_t b = 0; b < a; ++b) {
+        const VcpuPlace &p = places[a], &q = places[b];
+        const auto same = [&](uint32_t shift) {
+          return topology.apic_id(a) >> shift == topology.apic_id(b) >> shift;
+        };
+        const bool package = p.package == q.package;
+        ASSERT_FALSE(same(0));
+        ASSERT_EQ(same(topology.core_shift()), package && p.core == q.core);
+        ASSERT_EQ(same(topology.l2_shift()), p.l2 == q.l2);
+        ASSERT_EQ(same(topology.l3_shift()), p.l3 == q.l3);
+        ASSERT_EQ(same(topology.die_shift()), package && p.die == q.die);
+        ASSERT_EQ(same(topology.package_shift()), package);
       }
     }
   }

@@ -2,30 +2,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <span>
 
+#include "vmm/arch/x86_64/acpi_numa.h"
+#include "vmm/arch/x86_64/acpi_table.h"
 #include "vmm/arch/x86_64/aml.h"
 #include "vmm/arch/x86_64/layout.h"
 
 namespace vmm {
 
-namespace {
+using acpi::BytesOf;
+using acpi::Checksum;
+using acpi::Finish;
+using acpi::HeaderRoom;
 
-// ACPI 6.5, 5.2.6, "System Description Table Header".
-struct [[gnu::packed]] TableHeader {
-  char signature[4];          // 0
-  uint32_t length;            // 4
-  uint8_t revision;           // 8
-  uint8_t checksum;           // 9
-  char oem_id[6];             // 10
-  char oem_table_id[8];       // 16
-  uint32_t oem_revision;      // 24
-  char creator_id[4];         // 28
-  uint32_t creator_revision;  // 32
-};
-static_assert(sizeof(TableHeader) == 36);
+namespace {
 
 // 5.2.3.2, "Generic Address Structure".
 struct [[gnu::packed]] GenericAddress {
@@ -42,7 +36,7 @@ constexpr GenericAddress BytePort(uint16_t port) { return {1, 8, 0, 1, port}; }
 // 5.2.9, "Fixed ACPI Description Table". What belongs to hardware that a hardware-reduced machine
 // does not have is reserved here and stays 0.
 struct [[gnu::packed]] Fadt {
-  TableHeader header;              // 0
+  char header[36];                 // 0
   uint8_t reserved0[73];           // 36
   uint16_t boot_architecture;      // 109
   uint8_t reserved1;               // 111
@@ -73,7 +67,7 @@ struct [[gnu::packed]] LocalApicEntry {
   uint8_t length = 8;
   uint8_t uid;
   uint8_t apic_id;
-  uint32_t flags = 1;  // enabled
+  uint32_t flags;
 };
 static_assert(sizeof(LocalApicEntry) == 8);
 struct [[gnu::packed]] IoApicEntry {
@@ -90,12 +84,16 @@ struct [[gnu::packed]] LocalX2apicEntry {
   uint8_t length = 16;
   uint16_t reserved = 0;
   uint32_t apic_id;
-  uint32_t flags = 1;  // enabled
+  uint32_t flags;
   uint32_t uid;
 };
 static_assert(sizeof(LocalX2apicEntry) == 16);
 // The largest id that fits type 0: 255 is the broadcast.
 constexpr uint32_t kMaxByteId = 254;
+// 5.2.12.2, table 5.22: there, or not there but may come. Linux from 6.9 on takes no CPU later that
+// it did not see here.
+constexpr uint32_t kEnabled = 1 << 0;
+constexpr uint32_t kOnlineCapable = 1 << 1;
 
 // 5.2.5.3, "Root System Description Pointer Structure".
 struct [[gnu::packed]] Rsdp {
@@ -110,38 +108,6 @@ struct [[gnu::packed]] Rsdp {
   uint8_t reserved[3] = {};
 };
 static_assert(sizeof(Rsdp) == 36);
-
-// What makes the bytes' sum 0.
-uint8_t Checksum(const void* data, size_t size) {
-  uint8_t sum = 0;
-  const auto* bytes = static_cast<const uint8_t*>(data);
-  for (size_t i = 0; i < size; ++i) sum = static_cast<uint8_t>(sum + bytes[i]);
-  return static_cast<uint8_t>(0u - sum);
-}
-
-template <class T>
-std::string BytesOf(const T& value) {
-  return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
-}
-
-// `bytes` starts with room for the header.
-std::string Finish(std::string bytes, const char (&signature)[5], uint8_t revision) {
-  TableHeader header = {};
-  std::memcpy(header.signature, signature, 4);
-  header.length = static_cast<uint32_t>(bytes.size());
-  header.revision = revision;
-  std::memcpy(header.oem_id, "PINION", 6);
-  std::memcpy(header.oem_table_id, "PINIONVM", 8);
-  header.oem_revision = 1;
-  std::memcpy(header.creator_id, "PNON", 4);
-  header.creator_revision = 1;
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  header.checksum = Checksum(bytes.data(), bytes.size());
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  return bytes;
-}
-
-std::string Room() { return std::string(sizeof(TableHeader), '\0'); }
 
 }  // namespace
 
@@ -159,25 +125,28 @@ std::string BuildFadt(uint64_t dsdt_address) {
   return Finish(BytesOf(fadt), "FACP", 6);
 }
 
-std::string BuildMadt(const GuestTopology& topology) {
-  std::string bytes = Room();
+std::string MadtCpuEntry(const GuestTopology& topology, size_t vcpu, bool enabled) {
+  const uint32_t id = topology.apic_id(vcpu);
+  const uint32_t flags = enabled ? kEnabled : kOnlineCapable;
+  if (id <= kMaxByteId && vcpu <= kMaxByteId) {
+    LocalApicEntry entry;
+    entry.uid = static_cast<uint8_t>(vcpu);
+    entry.apic_id = static_cast<uint8_t>(id);
+    entry.flags = flags;
+    return BytesOf(entry);
+  }
+  LocalX2apicEntry entry;
+  entry.apic_id = id;
+  entry.flags = flags;
+  entry.uid = static_cast<uint32_t>(vcpu);
+  return BytesOf(entry);
+}
+
+std::string BuildMadt(const GuestTopology& topology, size_t present) {
   // 5.2.12: where the local APICs are; flags 0, no 8259s.
   const uint32_t base[2] = {static_cast<uint32_t>(layout::kLocalApic), 0};
-  bytes += BytesOf(base);
-  for (size_t i = 0; i < topology.size(); ++i) {
-    const uint32_t id = topology.apic_id(i);
-    if (id <= kMaxByteId && i <= kMaxByteId) {
-      LocalApicEntry entry;
-      entry.uid = static_cast<uint8_t>(i);
-      entry.apic_id = static_cast<uint8_t>(id);
-      bytes += BytesOf(entry);
-    } else {
-      LocalX2apicEntry entry;
-      entry.apic_id = id;
-      entry.uid = static_cast<uint32_t>(i);
-      bytes += BytesOf(entry);
-    }
-  }
+  std::string bytes = HeaderRoom() + BytesOf(base);
+  for (size_t i = 0; i < topology.size(); ++i) bytes += MadtCpuEntry(topology, i, i < present);
   bytes += BytesOf(IoApicEntry{});
   return Finish(std::move(bytes), "APIC", 6);
 }
@@ -207,7 +176,7 @@ std::string BuildDsdt(const AcpiMachine& machine) {
                                        aml::Name("_CRS", aml::ResourceTemplate(resources)));
   }
   body += aml::Scope("\\_SB_", devices);
-  return Finish(Room() + body, "DSDT", 2);
+  return Finish(HeaderRoom() + body, "DSDT", 2);
 }
 
 base::Result<void> WriteAcpiTables(const GuestMemory& memory, const AcpiMachine& machine) {
@@ -224,8 +193,18 @@ base::Result<void> WriteAcpiTables(const GuestMemory& memory, const AcpiMachine&
     return address;
   };
   const uint64_t dsdt = TRY(place(BuildDsdt(machine)));
-  const uint64_t tables[2] = {TRY(place(BuildFadt(dsdt))), TRY(place(BuildMadt(machine.topology)))};
-  const uint64_t xsdt = TRY(place(Finish(Room() + BytesOf(tables), "XSDT", 1)));
+  std::string tables;
+  const auto list = [&](const std::string& table) -> base::Result<void> {
+    tables += BytesOf(TRY(place(table)));
+    return base::Ok();
+  };
+  TRY(list(BuildFadt(dsdt)));
+  TRY(list(BuildMadt(machine.topology, machine.present)));
+  if (machine.distances.size() > 1) {
+    TRY(list(BuildSrat(machine.topology, memory.node_ranges())));
+    TRY(list(BuildSlit(machine.distances)));
+  }
+  const uint64_t xsdt = TRY(place(Finish(HeaderRoom() + tables, "XSDT", 1)));
   Rsdp rsdp;
   rsdp.xsdt_address = xsdt;
   rsdp.checksum = Checksum(&rsdp, 20);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "vmm/arch/x86_64/acpi_numa.h"
 #include "vmm/arch/x86_64/aml.h"
 #include "vmm/arch/x86_64/layout.h"
 
@@ -45,9 +48,12 @@ TEST(Aml, EncodesPackagesAndLengths) {
 
 TEST(Acpi, EveryTableSumsToZero) {
   const GuestTopology topology = Machine(2, 2);
-  const AcpiMachine machine{topology, {{layout::kVirtioMmio, 0x1000, 16}}, true};
+  const AcpiMachine machine{.topology = topology,
+                            .present = 4,
+                            .virtio_devices = {{layout::kVirtioMmio, 0x1000, 16}},
+                            .serial_port = true};
   EXPECT_EQ(Sum(BuildDsdt(machine)), 0);
-  EXPECT_EQ(Sum(BuildMadt(topology)), 0);
+  EXPECT_EQ(Sum(BuildMadt(topology, 4)), 0);
   const std::string fadt = BuildFadt(0xe0040);
   EXPECT_EQ(Sum(fadt), 0);
   EXPECT_EQ(fadt.size(), 276u);
@@ -59,16 +65,64 @@ TEST(Acpi, MadtListsIdsAbove254InLongEntries) {
   for (uint32_t core = 0; core < 300; ++core) places.push_back({.core = core, .l2 = core});
   auto topology = GuestTopology::Create(places);
   ASSERT_TRUE(topology);
-  const std::string madt = BuildMadt(*topology);
+  const std::string madt = BuildMadt(*topology, 300);
   EXPECT_EQ(madt.size(), 36u + 8 + 255 * 8 + 45 * 16 + 12);
   EXPECT_EQ(madt[44 + 255 * 8], 9);
 }
 
+uint32_t Word(const std::string& bytes, size_t offset) {
+  uint32_t word;
+  std::memcpy(&word, bytes.data() + offset, sizeof(word));
+  return word;
+}
+
+TEST(Acpi, MadtSaysWhichCpusMayCome) {
+  const std::string madt = BuildMadt(Machine(3, 1), 2);
+  EXPECT_EQ(Word(madt, 44 + 4), 1u);  // enabled
+  EXPECT_EQ(Word(madt, 44 + 8 + 4), 1u);
+  EXPECT_EQ(Word(madt, 44 + 2 * 8 + 4), 2u);  // online-capable alone
+}
+
+// Two packages, each a node; node 1's RAM lies on both sides of the device hole.
+TEST(Acpi, SratTellsTheNodeOfEveryCpuAndRange) {
+  const VcpuPlace places[] = {{.node = 0}, {.package = 1, .l2 = 1, .l3 = 1, .node = 1}};
+  auto topology = GuestTopology::Create(places);
+  ASSERT_TRUE(topology);
+  const GuestMemory::NodeRange ram[] = {
+      {0, {0}, 1ull << 30}, {1, {1ull << 30}, 2ull << 30}, {1, {4ull << 30}, 5ull << 30}};
+  const std::string srat = BuildSrat(*topology, ram);
+  EXPECT_EQ(Sum(srat), 0);
+  ASSERT_EQ(srat.size(), 48u + 2 * 24 + 3 * 40);
+  EXPECT_EQ(Hex(srat.substr(48 + 24, 24)), "021800000100000001000000010000000000000000000000");
+  EXPECT_EQ(Hex(srat.substr(96 + 80, 40)),
+            "012801000000"
+            "0000"
+            "0000000001000000"
+            "0000004001000000"
+            "00000000"
+            "01000000"
+            "0000000000000000");
+}
+
+TEST(Acpi, SlitIsTheMatrix) {
+  const std::vector<uint8_t> rows[] = {{10, 21}, {21, 10}};
+  const std::string slit = BuildSlit(rows);
+  EXPECT_EQ(Sum(slit), 0);
+  EXPECT_EQ(Hex(slit.substr(36)),
+            "0200000000000000"
+            "0a15150a");
+}
+
 TEST(Acpi, TablesOfTheLargestMachineFit) {
-  auto memory = GuestMemory::Create(2 << 20);
+  const std::vector<MemoryNode> nodes(64, MemoryNode{1 << 20, {}});
+  auto memory = GuestMemory::Create(64 << 20, nodes);
   ASSERT_TRUE(memory);
   const GuestTopology topology = Machine(GuestTopology::kMaxVcpus, 1);
-  AcpiMachine machine{topology, {}, true};
+  AcpiMachine machine{
+      .topology = topology,
+      .present = 1,
+      .serial_port = true,
+      .distances = std::vector<std::vector<uint8_t>>(64, std::vector<uint8_t>(64, 20))};
   for (uint32_t i = 0; i < layout::kMaxVirtioDevices; ++i) {
     machine.virtio_devices.push_back({layout::kVirtioMmio + i * 0x1000ull, 0x1000, 16 + i});
   }
@@ -80,7 +134,8 @@ TEST(Acpi, SaysWhenTablesDoNotFit) {
   auto memory = GuestMemory::Create(2 << 20);
   ASSERT_TRUE(memory);
   const GuestTopology topology = Machine(1, 1);
-  AcpiMachine machine{topology, std::vector<MmioResource>(5000), false};
+  AcpiMachine machine{
+      .topology = topology, .present = 1, .virtio_devices = std::vector<MmioResource>(5000)};
   EXPECT_FALSE(WriteAcpiTables(**memory, machine));
 }
 

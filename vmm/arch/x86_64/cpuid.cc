@@ -125,7 +125,7 @@ void CpuidBuilder::FixVendor() {
   leaf0 = Find(0);
   leaf0->eax = std::max(leaf0->eax, topology_.dies_per_package() > 1 ? 0x1fu : 0xbu);
   kvm_cpuid_entry2* extended = Find(0x80000000);
-  extended->eax = std::max(extended->eax, amd_ ? 0x8000001eu : 0x80000008u);
+  extended->eax = std::max(extended->eax, amd_ ? 0x80000026u : 0x80000008u);
 }
 
 void CpuidBuilder::FixFeatures() {
@@ -213,6 +213,49 @@ void CpuidBuilder::AddCacheLeaf(uint32_t leaf, std::vector<kvm_cpuid_entry2>& ou
   out.push_back({.function = leaf, .index = index, .flags = kSignificant});
 }
 
+// AMD APM Vol. 3, E.4.17, "Function 8000_001Eh": the id, the core and its threads, the node.
+//
+// One node a package, however many dies: of several, Linux takes the core's number modulo the cores
+// of a node, and in an uneven machine that makes siblings of strangers. 0x1F and 0x80000026 tell
+// the dies.
+void CpuidBuilder::AddAmdIdentifiers(uint32_t id, std::vector<kvm_cpuid_entry2>& out) const {
+  const uint32_t core_mask = AddressableLessOne(topology_.package_shift() - topology_.core_shift());
+  out.push_back({.function = 0x8000001e,
+                 .eax = id,
+                 .ebx = (topology_.threads_per_core() - 1) << 8 |
+                        (id >> topology_.core_shift() & core_mask & 0xff),
+                 .ecx = id >> topology_.package_shift() & 0xff});
+}
+
+// AMD APM Vol. 3, E.4.24, "Function 8000_0026h": the width and the size of each level, up to the
+// socket.
+//
+// The complex is given the size of the die, although an L3 may be smaller: Linux numbers cores
+// within the complex, and readers of core_id would take cores of the same number for siblings.
+// 0x8000001D tells who shares an L3.
+void CpuidBuilder::AddAmdExtendedTopology(uint32_t id, std::vector<kvm_cpuid_entry2>& out) const {
+  const struct {
+    uint32_t shift, count;
+  } levels[] = {{topology_.core_shift(), topology_.threads_per_core()},
+                {topology_.die_shift(), topology_.vcpus_per_die()},
+                {topology_.die_shift(), topology_.vcpus_per_die()},
+                {topology_.package_shift(), topology_.vcpus_per_package()},
+                {0, 0}};
+  uint32_t index = 0;
+  for (const auto& level : levels) {
+    // Types 1 to 4: core, complex, die, socket; 0 ends the list.
+    const uint32_t type = level.count == 0 ? 0 : index + 1;
+    out.push_back({.function = 0x80000026,
+                   .index = index,
+                   .flags = kSignificant,
+                   .eax = level.shift,
+                   .ebx = level.count,
+                   .ecx = type << 8 | index,
+                   .edx = id});
+    ++index;
+  }
+}
+
 std::vector<kvm_cpuid_entry2> CpuidBuilder::Build(size_t vcpu) const {
   const uint32_t id = topology_.apic_id(vcpu);
   std::vector<kvm_cpuid_entry2> out = common_;
@@ -231,16 +274,8 @@ std::vector<kvm_cpuid_entry2> CpuidBuilder::Build(size_t vcpu) const {
     return out;
   }
   AddCacheLeaf(0x8000001d, out);
-  // AMD APM Vol. 3, E.4.17, "Function 8000_001Eh": core and threads, node and nodes a package.
-  const VcpuPlace& place = topology_.place(vcpu);
-  const uint32_t core_mask = (1u << (topology_.package_shift() - topology_.core_shift())) - 1;
-  const uint32_t dies = topology_.dies_per_package();
-  const uint32_t node = (id >> topology_.package_shift()) * dies + place.die;
-  out.push_back({.function = 0x8000001e,
-                 .eax = id,
-                 .ebx = (topology_.threads_per_core() - 1) << 8 |
-                        (id >> topology_.core_shift() & core_mask & 0xff),
-                 .ecx = (dies - 1) << 8 | (node & 0xff)});
+  AddAmdIdentifiers(id, out);
+  AddAmdExtendedTopology(id, out);
   return out;
 }
 

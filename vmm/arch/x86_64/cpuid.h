@@ -41,6 +41,8 @@ class CpuidBuilder {
   void FixFeatures();
   void AddTopologyLeaf(uint32_t leaf, uint32_t apic_id, std::vector<kvm_cpuid_entry2>& out) const;
   void AddCacheLeaf(uint32_t leaf, std::vector<kvm_cpuid_entry2>& out) const;
+  void AddAmdIdentifiers(uint32_t apic_id, std::vector<kvm_cpuid_entry2>& out) const;
+  void AddAmdExtendedTopology(uint32_t apic_id, std::vector<kvm_cpuid_entry2>& out) const;
   kvm_cpuid_entry2* Find(uint32_t leaf, uint32_t index = 0);
 
   const GuestTopology& topology_;

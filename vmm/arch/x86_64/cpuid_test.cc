@@ -1,5 +1,6 @@
 #include "vmm/arch/x86_64/cpuid.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -147,6 +148,80 @@ TEST_F(CpuidTest, AnotherVendorGetsThatVendorsLeaves) {
   const auto amd = Build("GenuineIntel", 2, 1, 1, {.vendor = CpuVendor::kAmd});
   EXPECT_EQ(Find(amd, 0)->ebx, 0x68747541u);  // "Auth"
   EXPECT_NE(Find(amd, 0x8000001e), nullptr);
+}
+
+// A machine of full levels, with a private L2 a core and an L3 a die.
+std::vector<VcpuPlace> Full(uint32_t packages, uint32_t dies, uint32_t cores, uint32_t threads) {
+  std::vector<VcpuPlace> places;
+  for (uint32_t p = 0; p < packages; ++p) {
+    for (uint32_t d = 0; d < dies; ++d) {
+      for (uint32_t c = 0; c < cores; ++c) {
+        for (uint32_t t = 0; t < threads; ++t) {
+          places.push_back({.package = p,
+                            .die = d,
+                            .core = d * cores + c,
+                            .thread = t,
+                            .l2 = (p * dies + d) * cores + c,
+                            .l3 = p * dies + d});
+        }
+      }
+    }
+  }
+  return places;
+}
+
+// "EAX/EBX/ECX" of each sub-leaf, as a dump of a guest would show them.
+std::string Dump(const std::vector<kvm_cpuid_entry2>& cpuid, uint32_t leaf) {
+  std::string out;
+  for (uint32_t index = 0; const kvm_cpuid_entry2* entry = Find(cpuid, leaf, index); ++index) {
+    out +=
+        fmt::format("{}{:x}/{:x}/{:x}", index == 0 ? "" : " ", entry->eax, entry->ebx, entry->ecx);
+  }
+  return out;
+}
+
+struct Golden {
+  uint32_t packages, dies, cores, threads;
+  const char* leaf_b;
+  const char* leaf_1f;
+};
+
+// What guests of QEMU's own (right) encoding read; but in 0xB the last level counts the package,
+// dies and all, where QEMU 7.2 leaves them out.
+TEST(Cpuid, TopologyLeavesAreTheGoldenOnes) {
+  constexpr Golden kGolden[] = {
+      {1, 1, 1, 1, "0/1/100 0/1/201 0/0/2", ""},
+      {1, 1, 2, 2, "1/2/100 2/4/201 0/0/2", ""},
+      {1, 2, 2, 2, "1/2/100 3/8/201 0/0/2", "1/2/100 2/4/201 3/8/502 0/0/3"},
+      {1, 1, 6, 1, "0/1/100 3/6/201 0/0/2", ""},
+      {2, 2, 2, 1, "0/1/100 2/4/201 0/0/2", "0/1/100 1/2/201 2/4/502 0/0/3"},
+      {1, 2, 4, 2, "1/2/100 4/10/201 0/0/2", "1/2/100 3/8/201 4/10/502 0/0/3"},
+      {2, 1, 3, 1, "0/1/100 2/3/201 0/0/2", ""},
+  };
+  for (const char* vendor : {"GenuineIntel", "AuthenticAMD"}) {
+    const auto host = Host(vendor);
+    for (const Golden& golden : kGolden) {
+      const auto places = Full(golden.packages, golden.dies, golden.cores, golden.threads);
+      auto topology = GuestTopology::Create(places);
+      ASSERT_TRUE(topology);
+      const auto cpuid = CpuidBuilder(host, *topology, {}).Build(places.size() - 1);
+      EXPECT_EQ(Dump(cpuid, 0xb), golden.leaf_b) << vendor;
+      EXPECT_EQ(Dump(cpuid, 0x1f), golden.leaf_1f) << vendor;
+    }
+  }
+}
+
+TEST(Cpuid, AmdTellsItsLevelsUpToTheSocket) {
+  const auto places = Full(2, 2, 2, 2);
+  auto topology = GuestTopology::Create(places);
+  ASSERT_TRUE(topology);
+  const auto host = Host("AuthenticAMD");
+  const auto cpuid = CpuidBuilder(host, *topology, {}).Build(13);
+  EXPECT_EQ(Dump(cpuid, 0x80000026), "1/2/100 2/4/201 2/4/302 3/8/403 0/0/4");
+  EXPECT_EQ(Find(cpuid, 0x80000026, 2)->edx, 13u);
+  // One node a package, whatever the dies: the second package's.
+  EXPECT_EQ(Find(cpuid, 0x8000001e)->ecx, 1u);
+  EXPECT_GE(Find(cpuid, 0x80000000)->eax, 0x80000026u);
 }
 
 TEST(Cpuid, DiesGetLeaf1F) {

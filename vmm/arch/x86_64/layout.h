@@ -1,7 +1,7 @@
 // The guest's physical address map, ports and interrupt pins, all in one place.
 //
 //   0x0000'0000  boot data: GDT, PVH info, zero page, page tables, command line
-//   0x0009'fc00  reserved up to 1 MiB; the ACPI tables lie in it, from 0xe0000 on
+//   0x0009'fc00  reserved up to 1 MiB; the ACPI tables lie in it: 0xa0000 to 0xe0000, then the RSDP
 //   0x0010'0000  RAM (kernel, initrd at its top) up to 3 GiB
 //   0xd000'0000  virtio-mmio, 4 KiB each
 //   0xfec0'0000  I/O APIC;  0xfee0'0000 local APICs;  0xfffb'c000 KVM's helper pages
@@ -30,8 +30,8 @@ inline constexpr uint64_t kLowRamEnd = 0x9fc00;
 inline constexpr uint64_t kHighRamStart = 0x100000;
 // ACPI 6.5, 5.2.5.1: the RSDP may be found by a scan from here, should the boot data not name it.
 inline constexpr uint64_t kRsdp = 0xe0000;
-inline constexpr uint64_t kAcpiTables = 0xe0040;
-inline constexpr uint64_t kAcpiEnd = 0xffff0;
+inline constexpr uint64_t kAcpiTables = 0xa0000;
+inline constexpr uint64_t kAcpiEnd = kRsdp;
 // Where a PC's BIOS starts: a guest that jumps there wants to be reset.
 inline constexpr uint64_t kBiosEntry = 0xffff0;
 

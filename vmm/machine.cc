@@ -32,7 +32,7 @@ base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, bas
   const uint32_t pins = TRY(PinsFor(config.devices.size()));
   kvm::System system = TRY(kvm::System::Create(std::move(config.kvm)));
   kvm::VmFd vm = TRY(kvm::VmFd::Create(system));
-  std::unique_ptr<GuestMemory> memory = TRY(GuestMemory::Create(config.memory_bytes));
+  std::unique_ptr<GuestMemory> memory = TRY(GuestMemory::Create(config.memory_bytes, config.nodes));
   std::unique_ptr<Machine> machine(new Machine(loop, std::move(events), std::move(system),
                                                std::move(vm), std::move(memory),
                                                std::move(topology), pins));
@@ -87,8 +87,10 @@ base::Result<LoadedKernel> Machine::LoadGuest(const MachineConfig& config) {
   const std::string command_line = TRY(BuildCommandLine(uart_ != nullptr, config.command_line));
   TRY(WriteBootData(*memory_, kernel, initrd, command_line));
   TRY(WriteAcpiTables(*memory_, {.topology = topology_,
+                                 .present = topology_.size(),
                                  .virtio_devices = virtio_resources_,
-                                 .serial_port = uart_ != nullptr}));
+                                 .serial_port = uart_ != nullptr,
+                                 .distances = config.distances}));
   return kernel;
 }
 

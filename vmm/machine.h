@@ -55,6 +55,8 @@ struct MachineConfig {
   base::UniqueFd console;  // may be invalid: no serial port
   std::string command_line;
   uint64_t memory_bytes = 0;
+  std::vector<MemoryNode> nodes;                // none: one, as the host likes
+  std::vector<std::vector<uint8_t>> distances;  // between nodes; empty unless there are several
   CpuVendor cpu_vendor = CpuVendor::kHost;
   std::vector<VcpuPlace> vcpus;
   std::vector<DeviceConfig> devices;

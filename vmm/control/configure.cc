@@ -1,5 +1,6 @@
 #include "vmm/control/configure.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -74,6 +75,64 @@ base::Result<std::vector<VcpuPlace>> ReadVcpus(const v1::Configure& message) {
   return places;
 }
 
+// ACPI 6.5, 5.2.17; Linux takes no table that breaks these rules.
+constexpr uint32_t kLocalDistance = 10;
+constexpr uint32_t kMaxDistance = 254;
+// As many as a message of 64 KiB has distances for, and more than a pod has use for.
+constexpr int kMaxNodes = 64;
+
+base::Result<std::vector<uint8_t>> ReadDistances(const v1::Configure& message, int number) {
+  const v1::Node& node = message.nodes(number);
+  std::vector<uint8_t> distances;
+  if (node.distances_size() != message.nodes_size()) {
+    return base::MakeError(base::Code::kInvalidArgument, "nodes: {}: {} distances to {} nodes",
+                           number, node.distances_size(), message.nodes_size());
+  }
+  for (int to = 0; to < node.distances_size(); ++to) {
+    const uint32_t distance = node.distances(to);
+    const bool right = to == number ? distance == kLocalDistance
+                                    : distance > kLocalDistance && distance <= kMaxDistance;
+    if (!right) {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "nodes: {}: distance {} to node {}: must be {} to itself and {} to {} "
+                             "to others",
+                             number, distance, to, kLocalDistance, kLocalDistance + 1,
+                             kMaxDistance);
+    }
+    distances.push_back(static_cast<uint8_t>(distance));
+  }
+  return distances;
+}
+
+base::Result<void> ReadNodes(const v1::Configure& message, MachineConfig& config) {
+  if (message.nodes_size() > kMaxNodes) {
+    return base::MakeError(base::Code::kInvalidArgument, "nodes: {}: must be at most {}",
+                           message.nodes_size(), kMaxNodes);
+  }
+  for (int number = 0; number < message.nodes_size(); ++number) {
+    const v1::Node& node = message.nodes(number);
+    if (node.memory_mib() > kMaxMemoryMib) {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "nodes: {}: memory_mib {}: must be at most {}", number,
+                             node.memory_mib(), kMaxMemoryMib);
+    }
+    // That they add up is GuestMemory's to judge.
+    config.nodes.push_back(
+        {node.memory_mib() << 20, {node.host_nodes().begin(), node.host_nodes().end()}});
+    if (message.nodes_size() > 1) {
+      config.distances.push_back(TRY(ReadDistances(message, number)));
+    }
+  }
+  const uint32_t nodes = static_cast<uint32_t>(std::max(message.nodes_size(), 1));
+  for (const v1::Vcpu& vcpu : message.vcpus()) {
+    if (vcpu.node() >= nodes) {
+      return base::MakeError(base::Code::kInvalidArgument, "vcpus: {}: node {} of {}", vcpu.index(),
+                             vcpu.node(), nodes);
+    }
+  }
+  return base::Ok();
+}
+
 base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
   switch (device.kind_case()) {
     case v1::Device::kBlk:
@@ -110,6 +169,7 @@ base::Result<MachineConfig> ReadConfigure(const v1::Configure& message,
   config.memory_bytes = message.memory_mib() << 20;
   config.cpu_vendor = TRY(ReadVendor(message.cpu_vendor()));
   config.vcpus = TRY(ReadVcpus(message));
+  TRY(ReadNodes(message, config));
   for (const v1::Device& device : message.devices()) {
     config.devices.push_back(TRY(ReadDevice(device, table)));
   }

@@ -65,5 +65,52 @@ TEST(ReadConfigure, RefusesOddNumbers) {
               HasSubstr("cpu_vendor"));
 }
 
+v1::Configure TwoNodes() {
+  v1::Configure message = Good();
+  message.add_vcpus()->set_index(1);
+  message.mutable_vcpus(1)->set_core(1);
+  message.mutable_vcpus(1)->set_node(1);
+  for (int number = 0; number < 2; ++number) {
+    v1::Node& node = *message.add_nodes();
+    node.set_memory_mib(64);
+    node.add_host_nodes(static_cast<uint32_t>(number) + 2);
+    node.add_distances(number == 0 ? 10 : 21);
+    node.add_distances(number == 0 ? 21 : 10);
+  }
+  return message;
+}
+
+TEST(ReadConfigure, TakesNodes) {
+  auto config = ReadConfigure(TwoNodes(), Fds(4));
+  ASSERT_TRUE(config) << config.error().Message();
+  ASSERT_EQ(config->nodes.size(), 2u);
+  EXPECT_EQ(config->nodes[1].bytes, 64ull << 20);
+  EXPECT_EQ(config->nodes[1].host_nodes, std::vector<uint32_t>{3});
+  EXPECT_EQ(config->distances[1], (std::vector<uint8_t>{21, 10}));
+}
+
+TEST(ReadConfigure, RefusesNodesThatNoTableCanTell) {
+  const auto refusal = [](const std::function<void(v1::Configure&)>& change) {
+    return Refusal([&](v1::Configure& message) {
+      message = TwoNodes();
+      change(message);
+    });
+  };
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_vcpus(1)->set_node(2); }),
+              HasSubstr("node 2 of 2"));
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_nodes(1)->clear_distances(); }),
+              HasSubstr("0 distances to 2 nodes"));
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_nodes(0)->set_distances(0, 11); }),
+              HasSubstr("distance 11 to node 0"));
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_nodes(0)->set_distances(1, 10); }),
+              HasSubstr("distance 10 to node 1"));
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_nodes(0)->set_distances(1, 255); }),
+              HasSubstr("distance 255"));
+  EXPECT_THAT(refusal([](v1::Configure& m) { m.mutable_nodes(0)->set_memory_mib(UINT64_MAX); }),
+              HasSubstr("memory_mib"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.mutable_vcpus(0)->set_node(1); }),
+              HasSubstr("node 1 of 1"));
+}
+
 }  // namespace
 }  // namespace vmm

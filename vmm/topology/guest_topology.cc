@@ -46,6 +46,23 @@ uint32_t LargestGroup(const std::vector<VcpuPlace>& places, KeyOf key_of) {
   return largest;
 }
 
+// The number that each package has in the ids: the one of most cores is 0, the others follow in
+// order. Linux from 6.9 on takes the package of the lowest id for all of them
+// (arch/x86/kernel/cpu/topology.c, __num_cores_per_package): were it one of a single core, Linux
+// would link no two cores of any package.
+std::map<uint32_t, uint32_t> PackageNumbers(const std::vector<VcpuPlace>& places) {
+  std::map<uint32_t, std::set<uint32_t>> cores;
+  for (const VcpuPlace& place : places) cores[place.package].insert(place.core);
+  const auto largest = std::max_element(
+      cores.begin(), cores.end(),
+      [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  std::map<uint32_t, uint32_t> numbers = {{largest->first, 0}};
+  for (const auto& [package, unused] : cores) {
+    numbers.emplace(package, static_cast<uint32_t>(numbers.size()));
+  }
+  return numbers;
+}
+
 }  // namespace
 
 base::Result<GuestTopology> GuestTopology::Create(std::span<const VcpuPlace> places) {
@@ -105,9 +122,9 @@ base::Result<void> GuestTopology::CheckNesting() const {
 }
 
 base::Result<void> GuestTopology::Encode() {
-  DenseIndex threads, cores, l2s, l3s, dies, packages;
+  DenseIndex threads, cores, l2s, l3s, dies;
+  const std::map<uint32_t, uint32_t> packages = PackageNumbers(places_);
   for (const VcpuPlace& place : places_) {
-    packages.Add(0, place.package);
     dies.Add(place.package, place.die);
     l3s.Add(Join(place.package, place.die), place.l3);
     l2s.Add(place.l3, place.l2);
@@ -128,7 +145,7 @@ base::Result<void> GuestTopology::Encode() {
                         uint64_t{l2s.Index(place.l3, place.l2)} << l2_shift_ |
                         uint64_t{l3s.Index(Join(place.package, place.die), place.l3)} << l3_shift_ |
                         uint64_t{dies.Index(place.package, place.die)} << die_shift_ |
-                        uint64_t{packages.Index(0, place.package)} << package_shift_;
+                        uint64_t{packages.at(place.package)} << package_shift_;
     if (id > kMaxApicId) {
       return base::MakeError(base::Code::kInvalidArgument, "vCPU {}: APIC id {} is above {}", i, id,
                              kMaxApicId);

@@ -136,6 +136,17 @@ TEST(GuestTopology, ShiftsSeparateExactlyTheLevels) {
   }
 }
 
+// Linux counts the cores of the package of the lowest id.
+TEST(GuestTopology, TheLowestIdsAreThoseOfTheLargestPackage) {
+  const VcpuPlace places[] = {{.package = 0, .core = 0, .l2 = 0, .l3 = 0},
+                              {.package = 1, .core = 0, .l2 = 1, .l3 = 1},
+                              {.package = 1, .core = 1, .l2 = 2, .l3 = 1},
+                              {.package = 2, .core = 0, .l2 = 3, .l3 = 2}};
+  auto topology = GuestTopology::Create(places);
+  ASSERT_TRUE(topology);
+  EXPECT_THAT(Ids(*topology), ElementsAre(2, 0, 1, 4));
+}
+
 // A random machine: up to 3 packages of dies of L3s of L2s of cores of threads, none of them even.
 std::vector<VcpuPlace> RandomPlaces(std::mt19937& random) {
   const auto up_to = [&](uint32_t most) { return 1 + static_cast<uint32_t>(random() % most); };

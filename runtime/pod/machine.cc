@@ -82,6 +82,14 @@ void Machine::FillConfigure(v1::Configure* configure) const {
     vcpu->set_l3(place.l3);
     vcpu->set_node(place.node);
   }
+  for (const MemoryNode& node : options_.nodes) {
+    v1::Node* const message = configure->add_nodes();
+    message->set_memory_mib(node.memory_mib);
+    message->mutable_host_nodes()->Add(node.host_nodes.begin(), node.host_nodes.end());
+    // One node has no table to stand in.
+    if (options_.nodes.size() == 1) break;
+    message->mutable_distances()->Add(node.distances.begin(), node.distances.end());
+  }
   v1::Fs* const fs = configure->add_devices()->mutable_fs();
   fs->set_fd(kFs);
   fs->set_tag(kShareTag);

@@ -41,6 +41,13 @@ struct VcpuPlace {
   uint32_t node = 0;
 };
 
+// A NUMA node of the guest: Node of vmm_control.proto.
+struct MemoryNode {
+  uint64_t memory_mib = 0;
+  std::vector<uint32_t> host_nodes;  // empty: any
+  std::vector<uint32_t> distances;
+};
+
 struct MachineOptions {
   std::string vmm_program;
   uid_t uid = 0;
@@ -49,6 +56,7 @@ struct MachineOptions {
   std::string command_line;
   uint64_t memory_mib = 0;
   std::vector<VcpuPlace> vcpus;
+  std::vector<MemoryNode> nodes;  // empty: one, of the host's choice
   VirtiofsdProgram virtiofsd;
   std::string share;            // what virtiofsd serves
   std::string state_directory;  // for its socket and the console log

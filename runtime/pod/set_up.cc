@@ -44,6 +44,11 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
                              .l3 = vcpu.l3,
                              .node = vcpu.node});
   }
+  for (const cpu::GuestNode& node : placement.plan().nodes) {
+    machine.nodes.push_back({.memory_mib = node.memory_mib,
+                             .host_nodes = {node.mems.begin(), node.mems.end()},
+                             .distances = node.distances});
+  }
   machine.memory_mib = placement.memory_mib();
   return machine;
 }

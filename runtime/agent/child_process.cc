@@ -145,6 +145,7 @@ base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
     TRY(SendReady(channel, terminal));
     terminal.Reset();
     TRY(AwaitOrder(channel, InitOrder::kExecute));
+    if (plan.before_execve) TRY(plan.before_execve());
     if (process.no_new_privileges) TRY(LoadProfile(plan, true));
     execve(program.c_str(), argv.data(), envp.data());
     return base::ErrnoError("exec: \"{}\"", process.args[0]);

@@ -5,6 +5,7 @@
 // stays so; hence the child may allocate and use the whole C++ library.
 #pragma once
 
+#include <functional>
 #include <string_view>
 
 #include "oci/spec.h"
@@ -23,6 +24,8 @@ struct ChildPlan {
   const oci::Personality* personality = nullptr;  // none
   const Process::ChildEnds& ends;
   base::BorrowedFd keep = {};  // becomes kKeptFd, until execve
+  // Runs once Start has come; an error of its is one of Start.
+  std::function<base::Result<void>()> before_execve = {};
 };
 
 // Default handlers, 0 to 2 and the channel in place, all else closed, a session of its own.

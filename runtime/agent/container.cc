@@ -88,7 +88,7 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   return init_->Launch({.flags = namespaces.clone_flags, .cgroup = cgroup_.fd()},
                        [&](const Process::ChildEnds& ends) {
                          RunContainerInit({spec_, namespaces, seccomp_ ? &*seccomp_ : nullptr,
-                                           cgroup_.path(), ends});
+                                           cgroup_.path(), id_, ends});
                        });
 }
 

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
+#include "oci/state.h"
 #include "runtime/agent/child_process.h"
 #include "runtime/agent/devices.h"
 #include "runtime/agent/init_channel.h"
@@ -17,6 +19,7 @@
 #include "runtime/agent/rootfs.h"
 #include "runtime/agent/terminal.h"
 #include "runtime/base/file.h"
+#include "runtime/base/run_program.h"
 
 namespace agent {
 namespace {
@@ -70,12 +73,34 @@ base::Result<void> SetUpSystem(const InitPlan& plan) {
   return EnterRootfs(root);
 }
 
+// OCI runtime-spec 1.2, config.md "startContainer Hooks": in the container, as its process, before
+// its program. Hooks without a timeout have 5 minutes.
+base::Result<void> RunStartContainerHooks(const InitPlan& plan) {
+  constexpr int64_t kDefaultSeconds = 300;
+  const oci::State state{plan.spec.oci_version, plan.container_id,    "created", getpid(),
+                         plan.spec.root->path,  plan.spec.annotations};
+  const std::string input = oci::Serialise(state);
+  for (const oci::Hook& hook : plan.spec.hooks.start_container) {
+    base::SubprocessOptions options;
+    options.program = hook.path;
+    options.argv = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
+    options.env = hook.env;
+    const int64_t seconds =
+        std::min(hook.timeout_seconds.value_or(kDefaultSeconds), kDefaultSeconds);
+    TRY(base::RunProgram(options, input, std::chrono::seconds(seconds)), "startContainer hook");
+  }
+  return base::Ok();
+}
+
 void Run(const InitPlan& plan) {
   const oci::Process& process = *plan.spec.process;
   const ChildPlan child{
-      process, plan.seccomp,
+      process,
+      plan.seccomp,
       plan.spec.linux_config.personality ? &*plan.spec.linux_config.personality : nullptr,
-      plan.ends};
+      plan.ends,
+      {},
+      [&plan] { return RunStartContainerHooks(plan); }};
   base::UniqueFd channel;
   base::UniqueFd terminal;
   const auto prepare = [&]() -> base::Result<void> {

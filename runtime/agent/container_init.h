@@ -19,6 +19,7 @@ struct InitPlan {
   const NamespacePlan& namespaces;
   const SeccompProgram* seccomp = nullptr;  // none
   std::string cgroup_directory;
+  std::string container_id;
   const Process::ChildEnds& ends;
 };
 

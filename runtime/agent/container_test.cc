@@ -133,5 +133,28 @@ TEST_F(ContainerTest, TerminalCarriesBothWays) {
   EXPECT_THAT(text, HasSubstr("got hello"));
 }
 
+TEST_F(ContainerTest, StartContainerHooksRunInsideBeforeTheProgram) {
+  oci::Spec spec = ShellSpec("cat /run/state; cat /run/order; echo program");
+  spec.hooks.start_container = {
+      {"/bin/sh", {"sh", "-c", "cat >/run/state; echo; echo hook >/run/order"}, {"PATH=/bin"}, {}}};
+  const RunResult result = Run(spec);
+  ASSERT_FALSE(result.error) << result.error->Message();
+  EXPECT_THAT(result.out, HasSubstr("\"id\":\"c1\",\"status\":\"created\",\"pid\":1,"));
+  EXPECT_THAT(result.out, testing::EndsWith("hook\nprogram\n"));
+}
+
+TEST_F(ContainerTest, AStartContainerHookThatFailsFailsStart) {
+  oci::Spec spec = ShellSpec("echo program");
+  spec.hooks.start_container = {
+      {"/bin/sh", {"sh", "-c", "echo unlucky >&2; exit 3"}, {"PATH=/bin"}, {}}};
+  ASSERT_FALSE(Create(spec));
+  const auto error = Start();
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->Message(), HasSubstr("status 3: unlucky"));
+  WaitForExit();
+  ReadToEnd(StreamKind::kStdout);
+  EXPECT_EQ(streams_.at(StreamKind::kStdout)->text(), "");
+}
+
 }  // namespace
 }  // namespace agent

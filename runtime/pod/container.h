@@ -10,6 +10,7 @@
 #include "oci/spec.h"
 #include "runtime/pod/anchor.h"
 #include "runtime/pod/guest_spec.h"
+#include "runtime/pod/hooks.h"
 #include "runtime/pod/pod.h"
 #include "runtime/pod/process.h"
 #include "runtime/pod/process_stdio.h"
@@ -61,7 +62,8 @@ struct Container {
   std::string cgroups_path;  // as in the spec
   std::string own_cgroup;    // that path on the host; empty: the container lies in the pod's
   std::string spec_json;     // once set up
-  bool set_up = false;       // its mounts may exist
+  HookPlan hooks;
+  bool set_up = false;  // its mounts may exist
   bool stdio_open = false;
   bool asked_guest = false;  // CreateContainer was called
   bool failed = false;       // being undone

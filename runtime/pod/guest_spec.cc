@@ -54,12 +54,10 @@ void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::s
 }
 
 void DropHostOnly(oci::Spec* spec, std::vector<std::string>* notes) {
-  const oci::Hooks& hooks = spec->hooks;
-  if (!hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty() ||
-      !hooks.start_container.empty() || !hooks.poststart.empty() || !hooks.poststop.empty()) {
-    notes->push_back("hooks are not run yet");
-  }
-  spec->hooks = {};
+  // The shim runs all others, on the host.
+  oci::Hooks of_the_guest;
+  of_the_guest.start_container = spec->hooks.start_container;
+  spec->hooks = of_the_guest;
   const auto drop = [notes](std::string* value, const char* what) {
     if (value->empty()) return;
     notes->push_back(
@@ -136,6 +134,12 @@ base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string&
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
                                       const std::string& bundle) {
   const ContainerKind kind = TRY(KindOf(spec));
+  if (!spec.hooks.create_container.empty()) {
+    return base::MakeError(base::Code::kUnimplemented,
+                           "hooks.createContainer: {}: it would run a program of the host in the "
+                           "container's namespaces, which are the guest's",
+                           spec.hooks.create_container[0].path);
+  }
   GuestSpec guest;
   guest.spec = spec;
   if (!guest.spec.root) guest.spec.root.emplace();

@@ -50,6 +50,22 @@ TEST(GuestSpec, OutsideOfAPodAHostsNamespaceBecomesItsOwnAndIsNoted) {
   EXPECT_EQ(guest->mounts.size(), 2U) << "a bind at /dev/shm is a volume like any other";
 }
 
+TEST(GuestSpec, OnlyStartContainerHooksGoToTheGuest) {
+  oci::Spec spec;
+  spec.process.emplace();
+  spec.hooks.prestart = {{"/a", {}, {}, {}}};
+  spec.hooks.start_container = {{"/b", {}, {}, {}}};
+  const auto guest = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_TRUE(guest);
+  EXPECT_THAT(guest->spec.hooks.prestart, IsEmpty());
+  EXPECT_EQ(guest->spec.hooks.start_container, spec.hooks.start_container);
+  spec.hooks.create_container = {{"/c", {}, {}, {}}};
+  const auto refused = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), base::Code::kUnimplemented);
+  EXPECT_THAT(refused.error().Message(), HasSubstr("hooks.createContainer: /c"));
+}
+
 TEST(GuestSpec, KindsByAnnotation) {
   oci::Spec spec;
   EXPECT_EQ(*KindOf(spec), ContainerKind::kAlone);

@@ -66,14 +66,21 @@ void Pod::Start(const std::string& id, const std::string& exec_id, PidCallback d
     process->process.FinishStart(false);
     return done(MachineEnded());
   }
-  if (container->sandbox()) {
-    process->process.FinishStart(true);
-    return done(process->pid);
-  }
-  StartInGuest(container, process, [process, done = std::move(done)](base::Result<pid_t> started) {
-    process->process.FinishStart(started.has_value());
-    done(std::move(started));
-  });
+  const auto on_started = [this, container, process, done](base::Result<pid_t> started) {
+    if (!started) {
+      process->process.FinishStart(false);
+      return done(std::move(started));
+    }
+    // runtime.md "Lifecycle", 9: one that fails is a warning, and the container goes on.
+    CallHooks(container, "running", container->hooks.hooks.poststart,
+              [process, done](base::Result<void> hooked) {
+                if (!hooked) LOG_WARNING("poststart: {}", hooked.error().Trail());
+                process->process.FinishStart(true);
+                done(process->pid);
+              });
+  };
+  if (container->sandbox()) return on_started(process->pid);
+  StartInGuest(container, process, on_started);
 }
 
 void Pod::StartInGuest(const ContainerPtr& container, const ProcessPtr& process, PidCallback done) {
@@ -249,7 +256,12 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
       const base::Result<void> saved = state_->Save();
       if (!saved) LOG_WARNING("{}", saved.error().Trail());
     }
-    done(*container->init->process.exit());
+    // runtime.md "Lifecycle", 13.
+    CallHooks(container, "stopped", container->hooks.hooks.poststop,
+              [container, done](base::Result<void> hooked) {
+                if (!hooked) LOG_WARNING("poststop: {}", hooked.error().Trail());
+                done(*container->init->process.exit());
+              });
   };
   for (const auto& [exec_id, exec] : container->execs) exec->stdio.Close();
   container->init->stdio.WhenDrained(kDrainLimit, [this, container, own_cgroup, removed] {

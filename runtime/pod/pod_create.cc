@@ -125,6 +125,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         if (!ready || ready->failed) return;
         if (!setup) return FailCreate(ready, std::move(setup.error()));
         ready->pod_settings = std::move(setup->pod_settings);
+        ready->hooks = std::move(setup->hooks);
         ready->spec_json = std::move(setup->spec_json);
         ready->cgroups_path = std::move(setup->cgroups_path);
         ContinueCreate(ready);
@@ -167,6 +168,31 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
   if (result) result = RecordOwnCgroup(container);
   if (result) result = StartAnchor(container, container->init);
   if (!result) return FailCreate(container, std::move(result.error()));
+  // OCI runtime-spec 1.2, runtime.md "Lifecycle", 4 and 5: prestart, then createRuntime.
+  std::vector<oci::Hook> hooks = container->hooks.hooks.prestart;
+  const std::vector<oci::Hook>& create_runtime = container->hooks.hooks.create_runtime;
+  hooks.insert(hooks.end(), create_runtime.begin(), create_runtime.end());
+  CallHooks(container, "creating", hooks,
+            [this, weak = std::weak_ptr(container)](base::Result<void> hooked) {
+              const ContainerPtr created = weak.lock();
+              if (created && !created->failed) FinishCreate(created, std::move(hooked));
+            });
+}
+
+void Pod::CallHooks(const ContainerPtr& container, const char* status,
+                    const std::vector<oci::Hook>& hooks,
+                    std::function<void(base::Result<void>)> done) {
+  if (hooks.empty()) return done(base::Ok());
+  oci::State state = container->hooks.state;
+  state.status = status;
+  state.pid = container->init->anchor ? container->init->pid : 0;
+  worker_.Compute<base::Result<void>>([hooks, state] { return RunHooks(hooks, state); },
+                                      std::move(done));
+}
+
+void Pod::FinishCreate(const ContainerPtr& container, base::Result<void> hooked) {
+  if (!hooked) return FailCreate(container, std::move(hooked.error()));
+  if (!machine_running()) return;  // OnMachineEnd has failed this Create
   if (!container->sandbox()) WatchOom(container, 0);
   const auto done = std::exchange(container->create_done, nullptr);
   done(container->init->pid);

@@ -65,6 +65,10 @@ class Pod : public PodInterface {
   void CreateInGuest(const ContainerPtr& container);
   void OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result);
   base::Result<void> RecordOwnCgroup(const ContainerPtr& container);
+  void FinishCreate(const ContainerPtr& container, base::Result<void> hooked);
+  // Runs one kind of a container's hooks on the worker; `done` at once if there are none.
+  void CallHooks(const ContainerPtr& container, const char* status,
+                 const std::vector<oci::Hook>& hooks, std::function<void(base::Result<void>)> done);
   base::Result<void> StartAnchor(const ContainerPtr& container, const ProcessPtr& process);
   void FailCreate(const ContainerPtr& container, base::Error error);
   void FinishFailedCreate(const ContainerPtr& container, base::Error error);

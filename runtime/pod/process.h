@@ -42,6 +42,7 @@ class Process {
   void Exited(const ExitInfo& exit);
   // Dropped without a call once `caller` has expired.
   void Wait(std::weak_ptr<void> caller, ExitCallback done);
+  size_t waiter_count() const { return waiters_.size(); }
 
  private:
   void Publish();

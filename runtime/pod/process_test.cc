@@ -110,5 +110,18 @@ TEST_F(ProcessTest, AStartThatFailsForGoodReleasesItsWaitersWithoutAnExit) {
   EXPECT_EQ(process_->BeginStart().error().code(), base::Code::kFailedPrecondition);
 }
 
+TEST_F(ProcessTest, AbandonedWaitsDoNotPileUp) {
+  int heard = 0;
+  for (int i = 0; i < 10000; ++i) {
+    auto caller = std::make_shared<int>();
+    process_->Wait(caller, [&heard](base::Result<ExitInfo>) { ++heard; });
+  }
+  process_->Wait(caller_, [&heard](base::Result<ExitInfo>) { ++heard; });
+  EXPECT_LE(process_->waiter_count(), 2U);
+  process_->Exited(Exit(0));
+  Turn();
+  EXPECT_EQ(heard, 1);
+}
+
 }  // namespace
 }  // namespace pod

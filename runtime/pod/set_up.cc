@@ -66,6 +66,10 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
   return base::Ok();
 }
 
+HookPlan PlanHooks(const oci::Spec& spec, const CreateRequest& request) {
+  return {spec.hooks, {spec.oci_version, request.id, "", 0, request.bundle, spec.annotations}};
+}
+
 }  // namespace
 
 base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first) {
@@ -97,6 +101,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
     ContainerSetup sandbox;
     sandbox.pod_settings = PodSettings{spec.hostname, spec.domainname, spec.linux_config.sysctl};
     sandbox.cgroups_path = spec.linux_config.cgroups_path;
+    sandbox.hooks = PlanHooks(spec, request);
     return sandbox;
   }
   const GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
@@ -114,6 +119,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
   ContainerSetup setup;
   setup.spec_json = oci::Serialise(guest.spec);
   setup.cgroups_path = spec.linux_config.cgroups_path;
+  setup.hooks = PlanHooks(spec, request);
   return setup;
 }
 

@@ -8,6 +8,7 @@
 
 #include "runtime/base/result.h"
 #include "runtime/pod/guest_spec.h"
+#include "runtime/pod/hooks.h"
 #include "runtime/pod/machine.h"
 #include "runtime/pod/placement.h"
 #include "runtime/pod/pod.h"
@@ -30,6 +31,7 @@ struct ContainerSetup {
   std::optional<PodSettings> pod_settings;
   std::string spec_json;     // for the agent
   std::string cgroups_path;  // for the anchor
+  HookPlan hooks;
 };
 
 // The rootfs, mounted where containerd expects it.

@@ -481,5 +481,46 @@ TEST_F(TaskServiceTest, UnknownMethodsAndServicesAreUnimplemented) {
             Code::kUnimplemented);
 }
 
+TEST_F(TaskServiceTest, TenThousandWaitsAreAnsweredOrForgotten) {
+  ASSERT_EQ(Create(), Code::kOk);
+  ASSERT_EQ(Start(), Code::kOk);
+  // A client that asks and hangs up: its calls end with its connection.
+  auto pair = base::SocketPair(SOCK_STREAM);
+  ASSERT_TRUE(pair);
+  ASSERT_TRUE(server_->Serve(std::move(pair->first)));
+  auto impatient = ttrpc::Client::Create(*loop_, std::move(pair->second), {});
+  ASSERT_TRUE(impatient);
+  for (int i = 0; i < 10000; ++i) {
+    (*impatient)->Call<task::WaitResponse>("containerd.task.v2.Task", "Wait",
+                                           WithId<task::WaitRequest>("c"), {},
+                                           [](base::Result<task::WaitResponse>) {});
+  }
+  while (pod_.waiters.size() < 10000) Turn();
+  impatient->reset();
+  while (!pod_.waiters.front().first.expired()) Turn();
+  for (const auto& [caller, done] : pod_.waiters) EXPECT_TRUE(caller.expired());
+  const auto patient = Begin<task::WaitResponse>("Wait", WithId<task::WaitRequest>("c"));
+  while (pod_.waiters.size() < 10001) Turn();
+  service_->OnPodEvent(pod_.End("c", 4));
+  while (!*patient) Turn();
+  EXPECT_EQ((**patient)->exit_status(), 4u);
+}
+
+TEST_F(TaskServiceTest, UnknownFieldsArePassedOverAndGarbageIsInvalid) {
+  ASSERT_EQ(Create(), Code::kOk);
+  // The fields 3 to 6 of an Exec mean nothing in a State.
+  task::ExecProcessRequest larger;
+  larger.set_id("c");
+  larger.set_terminal(true);
+  larger.set_stdout("/out");
+  EXPECT_TRUE(Call<task::StateResponse>("State", larger));
+  // An Any where a StateRequest is due: field 1 is no UTF-8 there.
+  containerd::Any garbage;
+  garbage.set_value("c");
+  garbage.mutable_type_url()->assign("\xff\xfe");
+  EXPECT_FALSE(Call<task::StateResponse>("State", garbage));
+  EXPECT_TRUE(Call<task::StateResponse>("State", WithId<task::StateRequest>("c")));
+}
+
 }  // namespace
 }  // namespace shim

@@ -213,7 +213,10 @@ void Pod::KillCreated(const ContainerPtr& container, DoneCallback done) {
 
 void Pod::Delete(const std::string& id, const std::string& exec_id, ExitCallback done) {
   base::Result<ProcessPtr> found = FindProcess(id, exec_id);
-  if (!found) return done(std::move(found.error()));
+  if (!found) {
+    CallOffCreate(id);
+    return done(std::move(found.error()));
+  }
   const ContainerPtr container = containers_.at(id);
   const ProcessPtr process = *found;
   const Process::State state = process->process.state();
@@ -242,6 +245,16 @@ std::string Pod::OwnCgroup(const ContainerPtr& container) const {
     if (other != container && other->own_cgroup == container->own_cgroup) return {};
   }
   return container->own_cgroup;
+}
+
+// containerd has given a Create up, as its client did, and cleans up: nobody will ask for that
+// container again, nor for the machine that was made for it.
+void Pod::CallOffCreate(const std::string& id) {
+  const auto found = containers_.find(id);
+  if (found == containers_.end() || !found->second->create_done) return;
+  const ContainerPtr container = found->second;
+  FailCreate(container,
+             MakeError(Code::kCancelled, "the container was deleted before it was made"));
 }
 
 void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {

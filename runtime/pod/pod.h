@@ -128,7 +128,8 @@ class PodInterface {
   // kNotFound if it has ended already. `all`: every process of the container.
   virtual void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
                     DoneCallback done) = 0;
-  // kFailedPrecondition while it runs. Waits for the streams to drain, 10 s at most; when the init
+  // kFailedPrecondition while it runs, kNotFound while it is being created, which is called off.
+  // Waits for the streams to drain, 10 s at most; when the init
   // goes, the container's rootfs is unmounted.
   virtual void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) = 0;
   // Host pids; never empty for a container that is created or running (containerd deletes a shim

@@ -87,6 +87,7 @@ class Pod : public PodInterface {
   void ContainerEnded(const ContainerPtr& container, uint32_t exit_status);
   void OnMachineEnd(std::string why);
   void KillCreated(const ContainerPtr& container, DoneCallback done);
+  void CallOffCreate(const std::string& id);
   std::string OwnCgroup(const ContainerPtr& container) const;
   void DrainAndRemove(const ContainerPtr& container, ExitCallback done);
   void EndAnchor(const ProcessPtr& process);

@@ -15,6 +15,13 @@ class FakePod : public pod::PodInterface {
  public:
   void CreateContainer(pod::CreateRequest request, pod::PidCallback done) override {
     created.push_back(request);
+    if (create_error && hold) {
+      states[request.id].id = request.id;
+      return Answer([this, id = request.id, done] {
+        states.erase(id);
+        done(base::Error(base::Code::kNotFound, *create_error));
+      });
+    }
     if (create_error) return done(base::Error(base::Code::kNotFound, *create_error));
     if (states.count(request.id) != 0) {
       return done(base::MakeError(base::Code::kAlreadyExists, "container exists"));

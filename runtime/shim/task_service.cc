@@ -113,6 +113,8 @@ void TaskService::OnCreated(const task::CreateTaskRequest& request, Result<pid_t
     if (created.error().code() != Code::kAlreadyExists) processes_.Forget(request.id(), "", {});
     LOG_WARNING("create container {}: {}", request.id(), created.error().Trail());
     done(std::move(created.error()));
+    // A Shutdown may have come while it was being created, from a client that gave up.
+    MaybeShutDown({});
     return;
   }
   PublishCreate(request, *created);

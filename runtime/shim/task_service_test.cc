@@ -340,6 +340,18 @@ TEST_F(TaskServiceTest, ShutdownWaitsForTheLastContainer) {
   EXPECT_EQ(Create("c"), Code::kUnavailable);
 }
 
+TEST_F(TaskServiceTest, ShutdownDuringACreateThatFailsIsNotForgotten) {
+  pod_.hold = true;
+  pod_.create_error = "called off";
+  const auto created = Begin<task::CreateTaskResponse>("Create", CreateRequest());
+  while (pod_.held.empty()) Turn();
+  EXPECT_TRUE(Call<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("c")));
+  EXPECT_EQ(shutdowns_, 0);
+  pod_.held.at(0)();
+  while (!*created) Turn();
+  EXPECT_EQ(shutdowns_, 1);
+}
+
 TEST_F(TaskServiceTest, ShutdownOfAnEmptyPodIsAtOnce) {
   EXPECT_TRUE(Call<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("a")));
   EXPECT_EQ(shutdowns_, 1);
@@ -491,9 +503,10 @@ TEST_F(TaskServiceTest, TenThousandWaitsAreAnsweredOrForgotten) {
   auto impatient = ttrpc::Client::Create(*loop_, std::move(pair->second), {});
   ASSERT_TRUE(impatient);
   for (int i = 0; i < 10000; ++i) {
-    (*impatient)->Call<task::WaitResponse>("containerd.task.v2.Task", "Wait",
-                                           WithId<task::WaitRequest>("c"), {},
-                                           [](base::Result<task::WaitResponse>) {});
+    (*impatient)
+        ->Call<task::WaitResponse>("containerd.task.v2.Task", "Wait",
+                                   WithId<task::WaitRequest>("c"), {},
+                                   [](base::Result<task::WaitResponse>) {});
   }
   while (pod_.waiters.size() < 10000) Turn();
   impatient->reset();

@@ -3,11 +3,13 @@
 #include <dirent.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "runtime/base/file.h"
 
@@ -118,6 +120,29 @@ base::Result<void> SetAndVerify(pid_t tid, const CpuSet& cpus) {
     return base::ErrnoError("sched_setaffinity of thread {} to CPUs {}", tid, cpus.ToString());
   }
   return Verify(tid, cpus);
+}
+
+base::Result<void> MoveProcess(pid_t pid, const CpuSet& cpus, bool with_children) {
+  auto tids = OtherThreads(pid);
+  if (!tids) {
+    if (tids.error().error_number() == ENOENT) return base::Ok();
+    return std::move(tids.error());
+  }
+  for (const pid_t tid : *tids) {
+    auto moved = SetAndVerify(tid, cpus);
+    if (!moved && moved.error().error_number() != ESRCH) return moved;
+    if (!with_children) continue;
+    // proc(5): needs CONFIG_PROC_CHILDREN, which every distribution has.
+    const auto children = base::ReadFile(fmt::format("/proc/{}/task/{}/children", pid, tid));
+    const char* at = children ? children->data() : nullptr;
+    const char* const end = children ? at + children->size() : nullptr;
+    for (pid_t child = 0; at < end; ++at) {
+      const auto [next, error] = std::from_chars(at, end, child);
+      if (error == std::errc()) TRY(MoveProcess(child, cpus));
+      at = std::max(at, next);
+    }
+  }
+  return base::Ok();
 }
 
 base::Result<void> Verify(pid_t tid, const CpuSet& cpus) {

@@ -29,6 +29,11 @@ base::Result<CpuSet> GetAffinity(pid_t tid);
 // `cpus` is allowed.
 base::Result<void> SetAndVerify(pid_t tid, const CpuSet& cpus);
 
+// Moves every thread of `pid` but those named as a vCPU's, and, unless `children` is false, the
+// processes it has started; what ends meanwhile is passed over. Threads to come inherit the mask of
+// the one that makes them.
+base::Result<void> MoveProcess(pid_t pid, const CpuSet& cpus, bool children = true);
+
 // Once more after anything that may have overwritten masks.
 base::Result<void> Verify(pid_t tid, const CpuSet& cpus);
 

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -91,6 +93,37 @@ TEST(AffinityTest, AMaskThatShrinksIsAnError) {
 TEST(AffinityTest, AProcessThatIsGoneIsAnError) {
   EXPECT_FALSE(VcpuThreads(0x3fffffff, 1));
   EXPECT_FALSE(GetAffinity(0x3fffffff));
+}
+
+TEST(AffinityTest, AProcessMovesWithItsChildrenButNotItsVcpus) {
+  const auto all = GetAffinity(0);
+  ASSERT_TRUE(all);
+  if (all->size() < 2) GTEST_SKIP() << "needs two CPUs";
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t process = fork();
+  if (process == 0) {
+    const pid_t child = fork();
+    if (child == 0) pause();
+    const Named vcpu("vcpu0");
+    const pid_t pids[] = {child, vcpu.tid()};
+    if (write(ready[1], pids, sizeof pids) != sizeof pids) _exit(1);
+    pause();
+  }
+  pid_t pids[2] = {};
+  ASSERT_EQ(read(ready[0], pids, sizeof pids), static_cast<ssize_t>(sizeof pids));
+  const CpuSet one{all->first()};
+  const auto moved = MoveProcess(process, one);
+  EXPECT_TRUE(moved) << moved.error().Message();
+  EXPECT_EQ(*GetAffinity(process), one);
+  EXPECT_EQ(*GetAffinity(pids[0]), one);
+  EXPECT_EQ(*GetAffinity(pids[1]), *all);
+  kill(pids[0], SIGKILL);
+  kill(process, SIGKILL);
+  ASSERT_EQ(waitpid(process, nullptr, 0), process);
+  EXPECT_TRUE(MoveProcess(process, one));  // gone: nothing to do
+  close(ready[0]);
+  close(ready[1]);
 }
 
 }  // namespace

@@ -164,7 +164,8 @@ base::Result<void> Planner::CheckPins() {
     if (!why_not_.empty()) {
       return base::MakeError(Code::kFailedPrecondition, "pinning is required, but {}", why_not_);
     }
-    if (pinned_.empty()) {
+    // A pod of which no container is known yet may still get CPUs of its own.
+    if (pinned_.empty() && !request_.containers.empty()) {
       for (const Demand& demand : demands_) {
         if (!demand.has_cpus) continue;
         return base::MakeError(Code::kFailedPrecondition,

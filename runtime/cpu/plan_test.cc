@@ -133,6 +133,9 @@ TEST(PlanTest, RequiredPinsThatCannotBeHadSayWhy) {
   EXPECT_THAT(Refused(taken, base::Code::kFailedPrecondition, required),
               HasSubstr("CPUs 3 are pinned by pod other"));
   EXPECT_EQ(Planned(Ctr({.cpus = "2-3"}), required).mode, Mode::kPinned);
+  // The pause container alone: nobody knows yet.
+  EXPECT_EQ(Planned({.cri = true, .pod = ContainerRequest{.shares = 2048}}, required).mode,
+            Mode::kFloating);
 }
 
 TEST(PlanTest, OverlapIsANoteUnlessRequired) {

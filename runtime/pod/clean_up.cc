@@ -11,13 +11,15 @@
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
 #include "runtime/cgroup/pod_cgroup.h"
+#include "runtime/cpu/pin_registry.h"
 #include "runtime/pod/pod.h"
 #include "runtime/storage/unmount.h"
 
 namespace pod {
 namespace {
 
-constexpr int kEndTimeoutMs = 1000;
+// The kernel takes a large guest apart before its vmm is gone; containerd gives `delete` 5 s.
+constexpr int kEndTimeoutMs = 3000;
 constexpr uint32_t kKilledStatus = 128 + SIGKILL;
 
 // Keeps the first error.
@@ -62,6 +64,8 @@ base::Result<void> RemovePod(StateDirectory& state) {
   for (const std::string& path : record.cgroups) {
     Note(cgroup::PodCgroup::RemoveAt(path, ""), &first);
   }
+  // After the processes: these CPUs are free once nothing of the pod runs there.
+  Note(cpu::PinRegistry(state.pins()).Release(state.name()), &first);
   if (!first) {
     first.error().Push(__FILE__, __LINE__, "remove {}", state.path());
     return first;

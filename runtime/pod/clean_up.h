@@ -16,7 +16,7 @@ inline constexpr const char* kRunDirFile = "pinion-run-dir";
 // failure; the first is returned, and then the directory stays, for another try.
 base::Result<void> RemovePod(StateDirectory& state);
 
-// Kills `process` if it is still the one that was recorded, and waits for its end, 1 s at most.
+// Kills `process` if it is still the one that was recorded, and waits for its end, 3 s at most.
 base::Result<void> EndProcess(const ProcessRecord& process);
 
 }  // namespace pod

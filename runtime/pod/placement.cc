@@ -1,37 +1,95 @@
 #include "runtime/pod/placement.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <span>
 #include <utility>
 
+#include "runtime/base/file.h"
 #include "runtime/base/log.h"
+#include "runtime/cgroup/allowed_cpus.h"
 #include "runtime/cgroup/cgroup_path.h"
 #include "runtime/cpu/affinity.h"
+#include "runtime/cpu/plan_json.h"
 #include "runtime/cpu/request.h"
 #include "runtime/cpu/topology.h"
 
 namespace pod {
-Placement::Placement(std::string pod_id, cpu::CpuPlan plan, std::string cgroup_path)
-    : pod_id_(std::move(pod_id)), plan_(std::move(plan)), cgroup_path_(std::move(cgroup_path)) {}
+namespace {
+
+// The shim's mask as it was started with: it narrows its own later, and may then make another
+// machine.
+base::Result<cpu::CpuSet> OriginalMask() {
+  static const base::Result<cpu::CpuSet> mask = cpu::GetAffinity(0);
+  if (!mask) return base::MakeError(mask.error().code(), "{}", mask.error().Message());
+  return *mask;
+}
+
+std::string PodIdOf(const std::string& name) { return name.substr(name.find('/') + 1); }
+
+}  // namespace
+
+Placement::Placement(std::string name, const config::Config& config, std::string cgroup_path)
+    : name_(std::move(name)),
+      policy_(config.cpu),
+      registry_(config.paths.run_dir + "/cpus"),
+      cgroup_path_(std::move(cgroup_path)) {}
 
 base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& config,
                                                          const oci::Spec& spec,
-                                                         const std::string& pod_id) {
-  const cpu::HostTopology host = TRY(cpu::ReadHostTopology(), "host topology");
-  cpu::CpuRequest request = TRY(cpu::RequestFromSpec(spec));
-  request.shim_mask = TRY(cpu::GetAffinity(0));
+                                                         const std::string& name) {
+  std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, PodIdOf(name)));
+  std::unique_ptr<Placement> placement(new Placement(name, config, std::move(path)));
+  placement->host_ = TRY(cpu::ReadHostTopology(), "host topology");
+  cpu::CpuRequest& request = placement->request_;
+  request = TRY(cpu::RequestFromSpec(spec));
+  request.shim_mask = TRY(OriginalMask());
+  request.allowed = TRY(cpu::CpuSet::Parse(cgroup::AllowedCpus(placement->cgroup_path_)),
+                        "CPUs of cgroup {}", placement->cgroup_path_);
   request.memory_mib = TRY(cpu::GuestMemoryMib(std::span(&spec, 1), config.guest.default_memory_mib,
                                                config.guest.memory_overhead_mib));
-  cpu::CpuPlan plan = TRY(cpu::Plan(host, request, config.cpu), "plan CPUs");
-  for (const cpu::Note& note : plan.notes) LOG_INFO("CPU plan: {}: {}", note.code, note.text);
-  LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\"", plan.vcpus.size(), cpu::ModeName(plan.mode),
-           plan.cpus.ToString());
-  std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, pod_id));
-  return std::unique_ptr<Placement>(new Placement(pod_id, std::move(plan), std::move(path)));
+  cpu::PinRegistry::View others = TRY(placement->registry_.Others(name));
+  TRY(placement->PlanAgain(std::move(others), config.cpu));
+  return placement;
+}
+
+base::Result<void> Placement::PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy) {
+  request_.pinned_elsewhere = std::move(others.pins);
+  plan_ = TRY(cpu::Plan(host_, request_, policy), "plan CPUs");
+  plan_.notes.insert(plan_.notes.end(), others.notes.begin(), others.notes.end());
+  return base::Ok();
+}
+
+base::Result<void> Placement::Claim(const std::string& plan_file) {
+  plan_file_ = plan_file;
+  if (!plan_.Pinned().empty()) {
+    const auto plan = [this](const cpu::PinRegistry::View& others) -> base::Result<cpu::CpuSet> {
+      TRY(PlanAgain(others, policy_));
+      return plan_.Pinned();
+    };
+    TRY(registry_.Claim(name_, plan));
+  }
+  LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\", housekeeping \"{}\"", plan_.vcpus.size(),
+           cpu::ModeName(plan_.mode), plan_.cpus.ToString(), plan_.housekeeping.ToString());
+  Publish();
+  return base::Ok();
+}
+
+// Each note once to the log; the plan in force to its file.
+void Placement::Publish() {
+  for (const cpu::Note& note : plan_.notes) {
+    if (std::find(logged_.begin(), logged_.end(), note) != logged_.end()) continue;
+    LOG_INFO("CPU plan: {}: {}", note.code, note.text);
+  }
+  logged_ = plan_.notes;
+  const auto written = base::WriteFileAtomic(plan_file_, cpu::PlanToJson(plan_) + "\n", 0600);
+  if (!written) LOG_WARNING("{}", written.error().Trail());
 }
 
 base::Result<void> Placement::MakeCgroups() {
   const bool wanted = plan_.cpu_max.has_value() || !plan_.cpus.empty() || !plan_.mems.empty();
-  cgroup_ = TRY(cgroup::PodCgroup::Create(cgroup_path_, pod_id_, wanted));
+  cgroup_ = TRY(cgroup::PodCgroup::Create(cgroup_path_, PodIdOf(name_), wanted));
   for (const std::string& note : cgroup_->notes()) LOG_INFO("cgroup: {}", note);
   return base::Ok();
 }
@@ -39,18 +97,62 @@ base::Result<void> Placement::MakeCgroups() {
 base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers) {
   TRY(cgroup_->AddVmmProcess(vmm));
   for (const pid_t helper : helpers) TRY(cgroup_->AddVmmProcess(helper));
-  const std::vector<pid_t> vcpus = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size()));
-  for (const pid_t tid : vcpus) TRY(cgroup_->AddVcpuThread(tid));
+  vcpus_ = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size()));
+  for (const pid_t tid : vcpus_) TRY(cgroup_->AddVcpuThread(tid));
   TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
+  vmm_ = vmm;
+  helpers_ = helpers;
   // Masks last: before Linux 6.2 each change of a cpuset overwrites them.
+  TRY(SetVcpuMasks());
+  return SetHousekeeping();
+}
+
+base::Result<void> Placement::SetVcpuMasks() {
   for (size_t i = 0; i < plan_.vcpus.size(); ++i) {
-    if (plan_.vcpus[i].affinity.empty()) continue;
-    TRY(cpu::SetAndVerify(vcpus[i], plan_.vcpus[i].affinity), "vcpu{}", i);
+    const cpu::CpuSet& mask = plan_.vcpus[i].affinity;
+    if (!mask.empty()) {
+      TRY(cpu::SetAndVerify(vcpus_[i], mask), "vcpu{}", i);
+    } else {
+      // Floating: where the shim was started to run, as far as the cgroup allows.
+      (void)cpu::SetAndVerify(vcpus_[i], request_.shim_mask);
+    }
   }
-  if (plan_.housekeeping.empty()) return base::Ok();
-  for (const pid_t tid : TRY(cpu::OtherThreads(vmm))) {
-    TRY(cpu::SetAndVerify(tid, plan_.housekeeping), "housekeeping");
+  return base::Ok();
+}
+
+base::Result<void> Placement::SetHousekeeping() {
+  TRY(cpu::MoveProcess(vmm_, plan_.housekeeping), "housekeeping");
+  for (const pid_t helper : helpers_) {
+    TRY(cpu::MoveProcess(helper, plan_.housekeeping), "housekeeping");
   }
+  // Not its children: an anchor belongs to its container's cgroup, which may have other CPUs.
+  const auto moved = cpu::MoveProcess(getpid(), plan_.housekeeping, /*children=*/false);
+  if (!moved) LOG_WARNING("the shim stays where it is: {}", moved.error().Message());
+  return base::Ok();
+}
+
+base::Result<void> Placement::FollowPins() {
+  cpu::PinRegistry::View others = TRY(registry_.Others(name_));
+  cpu::CpuPlan before = std::exchange(plan_, {});
+  // What this pod has pinned it has: others can no longer make its plan an error.
+  cpu::Policy policy = policy_;
+  if (policy.pinning == cpu::Pinning::kRequired) policy.pinning = cpu::Pinning::kAuto;
+  base::Result<void> planned = PlanAgain(std::move(others), policy);
+  if (!planned) {
+    plan_ = std::move(before);
+    return planned;
+  }
+  const bool housekeeping = plan_.housekeeping != before.housekeeping;
+  const bool vcpus = plan_.vcpus != before.vcpus;
+  if (!housekeeping && !vcpus && plan_.notes == before.notes) return base::Ok();
+  Publish();
+  if (vmm_ == 0) return base::Ok();  // Place will find the new plan
+  if (housekeeping) {
+    LOG_INFO("CPU plan: housekeeping moves from \"{}\" to \"{}\": other pods' pins have changed",
+             before.housekeeping.ToString(), plan_.housekeeping.ToString());
+    TRY(SetHousekeeping());
+  }
+  if (vcpus) TRY(SetVcpuMasks());
   return base::Ok();
 }
 

@@ -17,38 +17,59 @@
 #include "runtime/base/result.h"
 #include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/config/config.h"
+#include "runtime/cpu/pin_registry.h"
 #include "runtime/cpu/plan.h"
 
 namespace pod {
 
 class Placement {
  public:
-  // Plans for the pod's first container, on this host. Logs the plan's notes.
+  // Plans for the pod's first container, on this host as it is now, so that what cannot be had
+  // fails before anything is made. `name`: "ns/pod".
   static base::Result<std::unique_ptr<Placement>> Plan(const config::Config& config,
                                                        const oci::Spec& spec,
-                                                       const std::string& pod_id);
+                                                       const std::string& name);
 
   const cpu::CpuPlan& plan() const { return plan_; }
   uint64_t memory_mib() const { return plan_.memory_mib; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
 
+  // Records the pinned CPUs host-wide, planning once more while nobody else can (rule R10). From
+  // here on the plan in force is in `plan_file`, too. Logs the plan's notes.
+  base::Result<void> Claim(const std::string& plan_file);
   base::Result<void> MakeCgroups();
   // The vCPU threads of `vmm` exist and wait: moves them and `helpers` (processes that belong to
-  // the pod), sets the masks, and reads all back.
+  // the pod), sets the masks, and reads all back. The shim's own threads go where the vmm's do.
   base::Result<void> Place(pid_t vmm, const std::vector<pid_t>& helpers);
+  // Other pods' pins have changed: housekeeping and floating threads keep off them (rule R7).
+  base::Result<void> FollowPins();
   // A container's anchor, into that container's cgroup.
   base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
   // Puts the CPU limit in force.
   base::Result<void> Limit();
 
  private:
-  Placement(std::string pod_id, cpu::CpuPlan plan, std::string cgroup_path);
+  Placement(std::string name, const config::Config& config, std::string cgroup_path);
+  base::Result<void> PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy);
+  base::Result<void> SetVcpuMasks();
+  base::Result<void> SetHousekeeping();
+  void Publish();
 
-  std::string pod_id_;
-  cpu::CpuPlan plan_;
+  const std::string name_;
+  cpu::Policy policy_;
+  cpu::PinRegistry registry_;
   std::string cgroup_path_;
+  cpu::HostTopology host_;
+  cpu::CpuRequest request_;
+  cpu::CpuPlan plan_;
+  std::vector<cpu::Note> logged_;
+  std::string plan_file_;
   std::optional<cgroup::PodCgroup> cgroup_;
+  // Once placed.
+  pid_t vmm_ = 0;
+  std::vector<pid_t> helpers_;
+  std::vector<pid_t> vcpus_;  // host tids
 };
 
 }  // namespace pod

@@ -329,6 +329,7 @@ void Pod::OnMachineGone() {
 
 void Pod::RemoveHostSide(std::function<void()> done) {
   if (!state_) return done();
+  pin_watch_.reset();
   worker_.Compute<base::Result<void>>([state = state_] { return RemovePod(*state); },
                                       [this, done = std::move(done)](base::Result<void> removed) {
                                         if (!removed)

@@ -61,6 +61,8 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   state_ = std::move(setup->state);
   placement_ = std::move(setup->placement);
   if (shutting_down_ || when_gone_) return OnBooted(MakeError(Code::kCancelled, "called off"));
+  const base::Result<void> watched = WatchPins();
+  if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
   MachineOptions options = std::move(setup->machine);
   options.place = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Place(vmm, {virtiofsd});
@@ -74,6 +76,24 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
   // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
   SetUpWaiting();
+}
+
+// Rule R7: other pods come and go. What changed before the watch began is followed at once.
+base::Result<void> Pod::WatchPins() {
+  pin_watch_ = TRY(cpu::PinWatch::Create(loop_, state_->pins(), [this] { FollowPins(); }));
+  FollowPins();
+  return base::Ok();
+}
+
+void Pod::FollowPins() {
+  if (!placement_) return;
+  worker_.Compute<base::Result<void>>([placement = placement_] { return placement->FollowPins(); },
+                                      [this](base::Result<void> followed) {
+                                        if (!followed) {
+                                          LOG_WARNING("pod {}: other pods' pins: {}",
+                                                      options_.pod_id, followed.error().Trail());
+                                        }
+                                      });
 }
 
 base::Result<void> Pod::RecordProcess(const char* role, pid_t pid) {

@@ -13,6 +13,7 @@
 
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
+#include "runtime/cpu/pin_watch.h"
 #include "runtime/pod/container.h"
 #include "runtime/pod/machine.h"
 #include "runtime/pod/pod.h"
@@ -75,6 +76,8 @@ class Pod : public PodInterface {
   void FailAllCreates(base::Code code, const std::string& why);
   base::Result<void> RecordProcess(const char* role, pid_t pid);
   void OnStream(GuestStream stream);
+  base::Result<void> WatchPins();
+  void FollowPins();
 
   // pod.cc
   base::Result<ContainerPtr> FindCreated(const std::string& id) const;
@@ -119,6 +122,7 @@ class Pod : public PodInterface {
   std::deque<std::weak_ptr<Container>> waiting_;  // for the machine
   std::shared_ptr<StateDirectory> state_;
   std::shared_ptr<Placement> placement_;
+  std::unique_ptr<cpu::PinWatch> pin_watch_;
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;
   std::function<void()> when_gone_;  // Shutdown, or the undoing of a Create, waits for the end

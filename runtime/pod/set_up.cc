@@ -61,6 +61,7 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
   if (run_dir != kDefaultRunDir) {
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));
   }
+  TRY(setup.placement->Claim(state.plan()));
   TRY(storage::MakeShare(state.share()));
   TRY(setup.placement->MakeCgroups(), "cgroup");
   return base::Ok();
@@ -77,7 +78,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   config::Config config = TRY(config::Load(first.config_toml_path));
   TRY(config::ApplyAnnotations(spec.annotations, config));
   PodSetup setup;
-  setup.placement = TRY(Placement::Plan(config, spec, options.pod_id));
+  setup.placement = TRY(Placement::Plan(config, spec, options.ns + "/" + options.pod_id));
   setup.machine = TRY(PlanMachine(config, *setup.placement));
   setup.state = std::make_shared<StateDirectory>(
       TRY(StateDirectory::Make(config.paths.run_dir, options.ns, options.pod_id,

@@ -4,6 +4,8 @@
 //   <run_dir>/uids/<uid>           "<ns>/<pod>": whose uid that is
 //   <run_dir>/<ns>/<pod>/record    a Record
 //   <run_dir>/<ns>/<pod>/share     what virtiofsd serves
+//   <run_dir>/<ns>/<pod>/plan.json the CPU plan in force
+//   <run_dir>/cpus                 who has CPUs for itself (cpu/pin_registry.h)
 //   <bundle>/pinion-run-dir        the run_dir, if it is not the default
 //
 // Thread rule: reentrant, blocks.
@@ -69,6 +71,11 @@ class StateDirectory {
   const std::string& path() const { return path_; }
   std::string share() const { return path_ + "/share"; }
   std::string console() const { return path_ + "/console.log"; }
+  // The CPU plan in force as JSON (cpu/plan_json.h), for `pinionctl pod show`.
+  std::string plan() const { return path_ + "/plan.json"; }
+  // The host's register of pinned CPUs, and this pod's name there.
+  std::string pins() const { return run_dir_ + "/cpus"; }
+  std::string name() const { return ns_ + "/" + pod_; }
 
   Record& record() { return record_; }
   base::Result<void> Save() const;

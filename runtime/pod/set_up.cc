@@ -63,8 +63,15 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
   }
   TRY(setup.placement->Claim(state.plan()));
   TRY(storage::MakeShare(state.share()));
-  TRY(setup.placement->MakeCgroups(), "cgroup");
-  return base::Ok();
+  base::Result<void> cgroups = setup.placement->MakeCgroups();
+  if (cgroups) return base::Ok();
+  if (cgroups.error().code() == base::Code::kFailedPrecondition) {
+    // Another's, with processes in it: what is on record is removed with all that runs there.
+    state.record().cgroups.clear();
+    TRY(state.Save());
+  }
+  cgroups.error().Push(__FILE__, __LINE__, "cgroup");
+  return cgroups;
 }
 
 HookPlan PlanHooks(const oci::Spec& spec, const CreateRequest& request) {

@@ -16,4 +16,7 @@ base::Result<std::string> Run(const Arguments& arguments);
 // `pinionctl cpu plan|picture …`, after "cpu".
 base::Result<std::string> RunCpu(const Arguments& arguments);
 
+// `pinionctl pod list|show …`, after "pod".
+base::Result<std::string> RunPod(const Arguments& arguments);
+
 }  // namespace ctl

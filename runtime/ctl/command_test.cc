@@ -4,12 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 
 #include "runtime/base/file.h"
+#include "runtime/cpu/plan_json.h"
 #include "runtime/cpu/testing_host.h"
 #include "runtime/cpu/topology_json.h"
+#include "runtime/pod/state_directory.h"
 
 namespace ctl {
 namespace {
@@ -157,6 +160,37 @@ TEST_F(CommandTest, ThePictureHasEveryCpuAndALineForEachPin) {
   const std::string floating = Spec("f.json", R"("quota":250000)");
   EXPECT_THAT(Out({"cpu", "picture", "--host", host_, "--spec", floating}),
               AllOf(HasSubstr("Guest, floating"), Not(HasSubstr("pinned to"))));
+}
+
+TEST_F(CommandTest, APodIsShownFromItsRecord) {
+  const std::string run_dir = root_ + "/run";
+  EXPECT_EQ(Out({"pod", "show", "--run-dir", run_dir}), "");
+  auto state = pod::StateDirectory::Make(run_dir, "default", "demo", {1'900'000'000, 8});
+  ASSERT_TRUE(state) << state.error().Message();
+  state->record().cgroups = {"/default/demo"};
+  state->record().processes = {{"vmm", getpid(), 1}};  // the pid was used again
+  ASSERT_TRUE(state->Save());
+  EXPECT_THAT(Out({"pod", "show", "--run-dir", run_dir}), HasSubstr("no CPU plan is on record"));
+  cpu::CpuRequest request{.containers = {{.quota_us = 100000, .cpus = "2-3"}}, .memory_mib = 300};
+  const auto plan = cpu::Plan(cpu::TwoPackages(), request, cpu::Policy{});
+  ASSERT_TRUE(base::WriteFileAtomic(state->plan(), cpu::PlanToJson(*plan) + "\n"));
+
+  const std::string text = Out({"pod", "show", "demo", "--run-dir", run_dir});
+  EXPECT_THAT(text, HasSubstr("pod default/demo"));
+  EXPECT_THAT(text, HasSubstr(fmt::format("pid {}, which has ended", getpid())));
+  EXPECT_THAT(text, HasSubstr("note not_pinned"));
+  EXPECT_THAT(text, HasSubstr("300 MiB"));
+  EXPECT_THAT(Out({"pod", "show", "demo", "--json", "--run-dir", run_dir}),
+              AllOf(StartsWith(R"({"namespace":"default","id":"demo","uid":19000000)"),
+                    HasSubstr(R"("alive":false})"), HasSubstr(R"("plan":{"vcpus":[)"),
+                    HasSubstr(R"("mode":"confined")")));
+  EXPECT_THAT(Out({"pod", "list", "--run-dir=" + run_dir}),
+              AllOf(HasSubstr("NAMESPACE"), HasSubstr("confined")));
+  EXPECT_THAT(Refusal({"pod", "show", "other", "--run-dir", run_dir}),
+              HasSubstr("no pod \"other\""));
+  EXPECT_THAT(Refusal({"pod", "list", "x"}), HasSubstr("what is \"x\""));
+  ASSERT_TRUE(base::WriteFileAtomic(state->plan(), "{"));
+  EXPECT_THAT(Refusal({"pod", "show", "--run-dir", run_dir}), HasSubstr("plan.json: not JSON"));
 }
 
 // Exit status is 0 or 1, whatever happens.

@@ -315,6 +315,7 @@ class Drawing {
       Add("<text x=\"{:.0f}\" y=\"{:.0f}\" fill=\"#333\">{}</text>", kMargin, y, Escape(text));
       y += kLine;
     };
+    if (OwnL2s()) line("caches: an L2 in each core; an L3 is a frame of that name");
     line(plan_.cpu_max ? fmt::format("CPU limit: {} µs in {} µs", plan_.cpu_max->quota_us,
                                      plan_.cpu_max->period_us)
                        : "CPU limit: none");

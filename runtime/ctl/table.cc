@@ -21,6 +21,8 @@ constexpr Figure kFigures[] = {
     {"grow", "none: no further vCPUs can come"},
 };
 
+}  // namespace
+
 void AppendTable(const std::vector<std::vector<std::string>>& rows, std::string& text) {
   std::vector<size_t> widths(rows[0].size());
   for (const auto& row : rows) {
@@ -29,15 +31,12 @@ void AppendTable(const std::vector<std::vector<std::string>>& rows, std::string&
   for (const auto& row : rows) {
     text += ' ';
     for (size_t i = 0; i < row.size(); ++i) {
-      // The last column is a list, which reads from its left.
       text += i + 1 < row.size() ? fmt::format(" {:>{}}", row[i], widths[i])
                                  : fmt::format("  {}", row[i]);
     }
     text += '\n';
   }
 }
-
-}  // namespace
 
 std::string PlanTable(const cpu::CpuPlan& plan) {
   std::string text;

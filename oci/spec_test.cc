@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "oci/state.h"
+
 namespace oci {
 namespace {
 
@@ -205,6 +207,28 @@ TEST(SpecTest, ResourcesAloneNeedNoProcess) {
   EXPECT_EQ(spec->linux_config.resources.cpu->cpus, "2-3");
   EXPECT_FALSE(ParseResources(R"({"linux":{"resources":{"cpu":{"period":1}}}})"));
   EXPECT_FALSE(ParseResources(R"({"linux":[]})"));
+}
+
+TEST(LinuxResourcesTest, APartialDocumentComesBackAndRulesHold) {
+  const auto resources =
+      ParseLinuxResources(R"({"memory":{"limit":5},"devices":[{"allow":true}]})");
+  ASSERT_TRUE(resources) << resources.error().Message();
+  EXPECT_EQ(resources->memory->limit, 5);
+  EXPECT_FALSE(resources->cpu);
+  EXPECT_EQ(*ParseLinuxResources(Serialise(*resources)), *resources);
+  EXPECT_TRUE(ParseLinuxResources("{}"));
+  for (const char* bad : {"", "[]", "no json", R"({"cpu":{"quota":"10"}})",
+                          R"({"cpu":{"period":1}})", R"({"unified":{"../x":"1"}})"}) {
+    const auto refused = ParseLinuxResources(bad);
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_EQ(refused.error().code(), base::Code::kInvalidArgument) << bad;
+  }
+}
+
+TEST(StateTest, WhatHooksRead) {
+  State state{"1.2.0", "c", "stopped", 0, "/b", {}};
+  EXPECT_EQ(Serialise(state),
+            R"({"ociVersion":"1.2.0","id":"c","status":"stopped","bundle":"/b","annotations":{}})");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "runtime/cgroup/allowed_cpus.h"
 #include "runtime/cgroup/cgroup_path.h"
 #include "runtime/cpu/affinity.h"
+#include "runtime/cpu/core_scheduling.h"
 #include "runtime/cpu/plan_json.h"
 #include "runtime/cpu/request.h"
 #include "runtime/cpu/topology.h"
@@ -104,7 +105,21 @@ base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers
   helpers_ = helpers;
   // Masks last: before Linux 6.2 each change of a cpuset overwrites them.
   TRY(SetVcpuMasks());
-  return SetHousekeeping();
+  TRY(SetHousekeeping());
+  return SeparateCores();
+}
+
+// The vmm alone: virtiofsd has no cookie, like the host's own tasks, and none of those shares a core
+// with a guest then.
+base::Result<void> Placement::SeparateCores() {
+  if (!policy_.core_scheduling) return base::Ok();
+  if (TRY(cpu::GiveCoreCookie(vmm_)) == cpu::CoreCookie::kUnavailable) {
+    plan_.notes.push_back({"core_scheduling_unavailable",
+                           "this kernel has no core scheduling: cores may run other pods beside "
+                           "this one's threads"});
+    Publish();
+  }
+  return base::Ok();
 }
 
 base::Result<void> Placement::SetVcpuMasks() {

@@ -54,6 +54,7 @@ class Placement {
   base::Result<void> PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy);
   base::Result<void> SetVcpuMasks();
   base::Result<void> SetHousekeeping();
+  base::Result<void> SeparateCores();
   void Publish();
 
   const std::string name_;

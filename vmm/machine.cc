@@ -29,13 +29,17 @@ base::Result<uint32_t> PinsFor(size_t devices) {
 base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, base::EventLoop& loop,
                                                        Events events) {
   GuestTopology topology = TRY(GuestTopology::Create(config.vcpus), "guest topology");
+  if (config.later_vcpus >= topology.size()) {
+    return base::MakeError(base::Code::kInvalidArgument, "no vCPU that boots");
+  }
+  const size_t present = topology.size() - config.later_vcpus;
   const uint32_t pins = TRY(PinsFor(config.devices.size()));
   kvm::System system = TRY(kvm::System::Create(std::move(config.kvm)));
   kvm::VmFd vm = TRY(kvm::VmFd::Create(system));
   std::unique_ptr<GuestMemory> memory = TRY(GuestMemory::Create(config.memory_bytes, config.nodes));
   std::unique_ptr<Machine> machine(new Machine(loop, std::move(events), std::move(system),
                                                std::move(vm), std::move(memory),
-                                               std::move(topology), pins));
+                                               std::move(topology), present, pins));
   TRY(machine->SetUpKvm(pins));
   TRY(machine->AddDevices(config));
   const LoadedKernel kernel = TRY(machine->LoadGuest(config));
@@ -45,17 +49,25 @@ base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, bas
 }
 
 Machine::Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
-                 std::unique_ptr<GuestMemory> memory, GuestTopology topology, uint32_t pins)
+                 std::unique_ptr<GuestMemory> memory, GuestTopology topology, size_t present,
+                 uint32_t pins)
     : loop_(loop),
       events_(std::move(events)),
       system_(std::move(system)),
       vm_(std::move(vm)),
       memory_(std::move(memory)),
       topology_(std::move(topology)),
+      present_(present),
       router_(vm_),
       ioapic_(pins, wide_apic_ids(), router_),
       power_ports_([this](PowerEvent event) { OnPowerEvent(event); }),
       keyboard_port_([this](PowerEvent event) { OnPowerEvent(event); }),
+      cpu_hotplug_(
+          topology_.size(), present,
+          {.on_eject = [this](uint32_t cpu) { resize_.OnEject(cpu); },
+           .on_report = [this](uint32_t cpu, uint32_t event,
+                               uint32_t status) { resize_.OnReport(cpu, event, status); }}),
+      resize_(loop, cpu_hotplug_, vcpus_),
       vcpus_(
           {.ports = ports_,
            .memory = mmio_,
@@ -87,7 +99,7 @@ base::Result<LoadedKernel> Machine::LoadGuest(const MachineConfig& config) {
   const std::string command_line = TRY(BuildCommandLine(uart_ != nullptr, config.command_line));
   TRY(WriteBootData(*memory_, kernel, initrd, command_line));
   TRY(WriteAcpiTables(*memory_, {.topology = topology_,
-                                 .present = topology_.size(),
+                                 .present = present_,
                                  .virtio_devices = virtio_resources_,
                                  .serial_port = uart_ != nullptr,
                                  .distances = config.distances}));
@@ -107,7 +119,7 @@ base::Result<void> Machine::AddVcpus(CpuVendor vendor, const LoadedKernel& kerne
     TRY(vcpu.SetCpuid2(cpuid.Build(i)), "vCPU {}", i);
     TRY(SetResetState(vcpu, wide_apic_ids()), "vCPU {}", i);
     if (i == 0) TRY(SetBootRegisters(vcpu, *memory_, kernel));
-    vcpus_.Add(std::move(vcpu));
+    vcpus_.Add(std::move(vcpu), i < present_);
   }
   return base::Ok();
 }

@@ -19,6 +19,8 @@
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/bus/bus.h"
 #include "vmm/cpu/vcpu_set.h"
+#include "vmm/cpu_resize.h"
+#include "vmm/device/cpu_hotplug.h"
 #include "vmm/device/ioapic.h"
 #include "vmm/device/kvm_interrupt_router.h"
 #include "vmm/device/power_ports.h"
@@ -58,7 +60,8 @@ struct MachineConfig {
   std::vector<MemoryNode> nodes;                // none: one, as the host likes
   std::vector<std::vector<uint8_t>> distances;  // between nodes; empty unless there are several
   CpuVendor cpu_vendor = CpuVendor::kHost;
-  std::vector<VcpuPlace> vcpus;
+  std::vector<VcpuPlace> vcpus;  // of the possible machine
+  size_t later_vcpus = 0;        // the last so many of them are not there yet
   std::vector<DeviceConfig> devices;
 };
 
@@ -82,12 +85,15 @@ class Machine {
   void Run() { vcpus_.Run(); }
   base::Result<void> Pause(std::function<void()> done);
   void StopAll(Stop stop) { vcpus_.StopAll(std::move(stop)); }
+  // CPUs that come or go while the guest runs.
+  CpuResize& cpu_resize() { return resize_; }
 
   std::map<std::string, uint64_t> ExitCounts() const { return vcpus_.ExitCounts(); }
 
  private:
   Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
-          std::unique_ptr<GuestMemory> memory, GuestTopology topology, uint32_t pins);
+          std::unique_ptr<GuestMemory> memory, GuestTopology topology, size_t present,
+          uint32_t pins);
 
   bool wide_apic_ids() const;
   base::Result<void> SetUpKvm(uint32_t pins);
@@ -96,6 +102,7 @@ class Machine {
   base::Result<std::unique_ptr<virtio::VirtioDevice>> MakeVirtioDevice(DeviceConfig& config);
   base::Result<void> AddSerialPort(base::UniqueFd console);
   base::Result<void> AddPowerPorts();
+  base::Result<void> AddCpuHotplug();
   base::Result<LoadedKernel> LoadGuest(const MachineConfig& config);
   base::Result<void> AddVcpus(CpuVendor vendor, const LoadedKernel& kernel);
   void OnPowerEvent(PowerEvent event);
@@ -106,10 +113,12 @@ class Machine {
   kvm::VmFd vm_;
   std::unique_ptr<GuestMemory> memory_;
   GuestTopology topology_;
+  const size_t present_;  // vCPUs that are there when the guest boots
   KvmInterruptRouter router_;
   IoApic ioapic_;
   AcpiPowerPorts power_ports_;
   KeyboardResetPort keyboard_port_;
+  CpuHotplug cpu_hotplug_;
   std::unique_ptr<Uart> uart_;
   std::vector<std::unique_ptr<virtio::MmioTransport>> transports_;
   std::vector<MmioResource> virtio_resources_;
@@ -118,6 +127,7 @@ class Machine {
   std::function<base::Result<void>()> on_thread_start_;
   // Posted tasks look here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  CpuResize resize_;
   VcpuSet vcpus_;  // last: its threads use everything above
 };
 

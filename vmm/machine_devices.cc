@@ -10,6 +10,7 @@ namespace vmm {
 base::Result<void> Machine::AddDevices(MachineConfig& config) {
   TRY(mmio_.Insert(layout::kIoApic, layout::kIoApicBytes, ioapic_));
   TRY(AddPowerPorts());
+  TRY(AddCpuHotplug());
   if (config.console) TRY(AddSerialPort(std::move(config.console)));
   uint32_t number = 0;
   for (DeviceConfig& device : config.devices) {
@@ -22,6 +23,13 @@ base::Result<void> Machine::AddDevices(MachineConfig& config) {
 base::Result<void> Machine::AddPowerPorts() {
   TRY(ports_.Insert(layout::kPowerPort, layout::kPowerPorts, power_ports_));
   return ports_.Insert(layout::kKeyboardCommandPort, 1, keyboard_port_);
+}
+
+base::Result<void> Machine::AddCpuHotplug() {
+  IrqLine* line = TRY(router_.MakeLine(layout::kEventPin));
+  cpu_hotplug_.Connect(*line);
+  static_assert(CpuHotplug::kBytes == layout::kCpuHotplugPorts);
+  return ports_.Insert(layout::kCpuHotplugPort, layout::kCpuHotplugPorts, cpu_hotplug_);
 }
 
 base::Result<void> Machine::AddSerialPort(base::UniqueFd console) {

@@ -57,12 +57,20 @@ base::Result<CpuVendor> ReadVendor(v1::CpuVendor vendor) {
   }
 }
 
+// The vCPUs that boot, and then those that may come.
 base::Result<std::vector<VcpuPlace>> ReadVcpus(const v1::Configure& message) {
   std::vector<VcpuPlace> places;
-  for (const v1::Vcpu& vcpu : message.vcpus()) {
+  const uint32_t nodes = static_cast<uint32_t>(std::max(message.nodes_size(), 1));
+  const int boot = message.vcpus_size();
+  for (int i = 0; i < boot + message.later_vcpus_size(); ++i) {
+    const v1::Vcpu& vcpu = i < boot ? message.vcpus(i) : message.later_vcpus(i - boot);
     if (vcpu.index() != places.size()) {
       return base::MakeError(base::Code::kInvalidArgument, "vcpus: index {} where {} was due",
                              vcpu.index(), places.size());
+    }
+    if (vcpu.node() >= nodes) {
+      return base::MakeError(base::Code::kInvalidArgument, "vcpus: {}: node {} of {}", i,
+                             vcpu.node(), nodes);
     }
     places.push_back({.package = vcpu.package(),
                       .die = vcpu.die(),
@@ -123,13 +131,6 @@ base::Result<void> ReadNodes(const v1::Configure& message, MachineConfig& config
       config.distances.push_back(TRY(ReadDistances(message, number)));
     }
   }
-  const uint32_t nodes = static_cast<uint32_t>(std::max(message.nodes_size(), 1));
-  for (const v1::Vcpu& vcpu : message.vcpus()) {
-    if (vcpu.node() >= nodes) {
-      return base::MakeError(base::Code::kInvalidArgument, "vcpus: {}: node {} of {}", vcpu.index(),
-                             vcpu.node(), nodes);
-    }
-  }
   return base::Ok();
 }
 
@@ -169,6 +170,7 @@ base::Result<MachineConfig> ReadConfigure(const v1::Configure& message,
   config.memory_bytes = message.memory_mib() << 20;
   config.cpu_vendor = TRY(ReadVendor(message.cpu_vendor()));
   config.vcpus = TRY(ReadVcpus(message));
+  config.later_vcpus = static_cast<size_t>(message.later_vcpus_size());
   TRY(ReadNodes(message, config));
   for (const v1::Device& device : message.devices()) {
     config.devices.push_back(TRY(ReadDevice(device, table)));

@@ -65,6 +65,18 @@ TEST(ReadConfigure, RefusesOddNumbers) {
               HasSubstr("cpu_vendor"));
 }
 
+TEST(ReadConfigure, VcpusThatMayComeFollowThoseThatBoot) {
+  v1::Configure message = Good();
+  message.add_later_vcpus()->set_index(1);
+  message.mutable_later_vcpus(0)->set_core(1);
+  auto config = ReadConfigure(message, Fds(4));
+  ASSERT_TRUE(config) << config.error().Message();
+  ASSERT_EQ(config->vcpus.size(), 2u);
+  EXPECT_EQ(config->vcpus[1].core, 1u);
+  EXPECT_EQ(config->later_vcpus, 1u);
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.add_later_vcpus(); }), HasSubstr("index 0"));
+}
+
 v1::Configure TwoNodes() {
   v1::Configure message = Good();
   message.add_vcpus()->set_index(1);

@@ -102,6 +102,11 @@ base::Result<void> ControlServer::Handle(const v1::ToVmm& message, std::vector<b
       state_ = State::kRunning;
       machine_->Run();
       return base::Ok();
+    case v1::ToVmm::kAddCpus:
+    case v1::ToVmm::kRemoveCpus:
+      if (state_ != State::kRunning) return WrongState("AddCpus and RemoveCpus");
+      reply_later = true;
+      return Resize(message);
     default:
       return base::MakeError(base::Code::kUnimplemented, "a request that this vmm does not know");
   }
@@ -134,9 +139,26 @@ base::Result<void> ControlServer::Pause(uint64_t id) {
   });
 }
 
-void ControlServer::Reply(uint64_t id, const base::Result<void>& result) {
+base::Result<void> ControlServer::Resize(const v1::ToVmm& message) {
+  const auto done = [this, id = message.id()](base::Result<void> result,
+                                              std::vector<uint32_t> cpus) {
+    // Stopped meanwhile: Exited has been sent.
+    if (state_ != State::kEnded) Reply(id, result, cpus);
+  };
+  CpuResize& resize = machine_->cpu_resize();
+  if (message.has_add_cpus()) {
+    const auto& indices = message.add_cpus().indices();
+    return resize.Add({indices.data(), static_cast<size_t>(indices.size())}, done);
+  }
+  const auto& indices = message.remove_cpus().indices();
+  return resize.Remove({indices.data(), static_cast<size_t>(indices.size())}, done);
+}
+
+void ControlServer::Reply(uint64_t id, const base::Result<void>& result,
+                          std::span<const uint32_t> cpus) {
   v1::FromVmm reply;
   reply.set_id(id);
+  reply.mutable_cpus()->Add(cpus.begin(), cpus.end());
   if (!result) {
     reply.set_code(static_cast<int32_t>(result.error().code()));
     reply.set_message(result.error().Message());

@@ -1,6 +1,6 @@
 // ControlServer: the vmm's end of the line to the shim (agent-proto/proto/vmm_control.proto).
 //
-//   Configure once ─► Run ─► (Pause ─► Resume)* ─► Exited, then Done
+//   Configure once ─► Run ─► (Pause ─► Resume | AddCpus | RemoveCpus)* ─► Exited, then Done
 //
 // Thread rule: bound to the reactor. When the shim's end is closed the process ends at once, for
 // nobody is left to run the guest for.
@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,8 @@ class ControlServer {
   base::Result<void> Configure(const pinion::vmm::v1::ToVmm& message,
                                std::vector<base::UniqueFd> fds);
   base::Result<void> Pause(uint64_t id);
-  void Reply(uint64_t id, const base::Result<void>& result);
+  base::Result<void> Resize(const pinion::vmm::v1::ToVmm& message);
+  void Reply(uint64_t id, const base::Result<void>& result, std::span<const uint32_t> cpus = {});
   base::Result<void> Send(const pinion::vmm::v1::FromVmm& message,
                           base::BorrowedFd fd = base::BorrowedFd());
   base::Result<void> OnVsockConnect(uint32_t host_port, uint32_t guest_port, base::UniqueFd stream);

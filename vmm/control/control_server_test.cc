@@ -57,6 +57,10 @@ TEST_F(ControlServerTest, RequestsOutOfOrderAreRefusedAndAnswered) {
   resume.set_id(6);
   resume.mutable_resume();
   EXPECT_EQ(Ask(resume).code(), static_cast<int>(base::Code::kFailedPrecondition));
+  v1::ToVmm add;
+  add.set_id(7);
+  add.mutable_add_cpus()->add_indices(1);
+  EXPECT_EQ(Ask(add).code(), static_cast<int>(base::Code::kFailedPrecondition));
 }
 
 TEST_F(ControlServerTest, AConfigureThatCannotBeDoneIsAnsweredWithItsReason) {

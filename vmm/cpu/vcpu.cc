@@ -79,7 +79,7 @@ void Vcpu::Request(Wish wish) {
 //   kNew ────────────► kParked ────────────► kRunning
 //                       │   ▲                 │    │
 //                       │   └─────────────────┘    │
-//                       │      wish: park          │
+//                       │   wish: park, unplug     │
 //                       │                          │ wish: end, or the guest is over
 //                       └───────────► kEnded ◄─────┘
 //                         wish: end
@@ -98,6 +98,7 @@ void Vcpu::ThreadMain() {
   if (!started) return;
   while (WaitForRun()) {
     RunUntilWishedOtherwise();
+    ForgetIfUnplugged();
     Rest(State::kParked);
   }
   Rest(State::kEnded);
@@ -105,11 +106,22 @@ void Vcpu::ThreadMain() {
 
 bool Vcpu::WaitForRun() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return wish_ != Wish::kPark; });
+  changed_.wait(lock, [this] { return wish_ == Wish::kRun || wish_ == Wish::kEnd; });
   if (wish_ == Wish::kEnd) return false;
   fd_.ClearExitRequest();
   state_ = State::kRunning;
   return true;
+}
+
+// KVM never frees a vCPU, so an unplugged one keeps its descriptor and its thread; what the guest
+// left in it must not run on when the place is taken again.
+void Vcpu::ForgetIfUnplugged() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (wish_ != Wish::kUnplug) return;
+  }
+  const base::Result<void> forgotten = fd_.WaitForInit();
+  if (!forgotten) StopWith(StopReason::kInternalError, forgotten.error().Message());
 }
 
 void Vcpu::Rest(State state) {

@@ -21,7 +21,8 @@ namespace vmm {
 class Vcpu {
  public:
   enum class State { kNew, kParked, kRunning, kEnded };
-  enum class Wish { kPark, kRun, kEnd };
+  // kUnplug: park, and wait for INIT when it runs again.
+  enum class Wish { kPark, kUnplug, kRun, kEnd };
 
   // Borrowed for the life of the vCPU.
   struct Environment {
@@ -61,6 +62,7 @@ class Vcpu {
  private:
   void ThreadMain();
   bool WaitForRun();
+  void ForgetIfUnplugged();
   void RunUntilWishedOtherwise();
   // False: the guest is over, and on_stop has been told.
   bool HandleExit();

@@ -18,7 +18,8 @@ VcpuSet::~VcpuSet() {
   for (const auto& vcpu : vcpus_) vcpu->Join();
 }
 
-void VcpuSet::Add(kvm::VcpuFd fd) {
+void VcpuSet::Add(kvm::VcpuFd fd, bool plugged) {
+  plugged_.push_back(plugged);
   vcpus_.push_back(
       std::make_unique<Vcpu>(static_cast<uint32_t>(vcpus_.size()), std::move(fd), environment_));
 }
@@ -28,8 +29,25 @@ base::Result<void> VcpuSet::Realise() {
   return base::Ok();
 }
 
+// Wishes are passed on under the mutex, so that they arrive in the order in which they were made.
 void VcpuSet::Run() {
-  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kRun);
+  const std::lock_guard lock(mutex_);
+  running_ = true;
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (plugged_[i]) vcpus_[i]->Request(Vcpu::Wish::kRun);
+  }
+}
+
+void VcpuSet::Plug(size_t index) {
+  const std::lock_guard lock(mutex_);
+  plugged_[index] = true;
+  if (running_) vcpus_[index]->Request(Vcpu::Wish::kRun);
+}
+
+void VcpuSet::Unplug(size_t index) {
+  const std::lock_guard lock(mutex_);
+  plugged_[index] = false;
+  vcpus_[index]->Request(Vcpu::Wish::kUnplug);
 }
 
 base::Result<void> VcpuSet::Pause(std::function<void()> done) {
@@ -42,8 +60,12 @@ base::Result<void> VcpuSet::Pause(std::function<void()> done) {
       return base::MakeError(base::Code::kFailedPrecondition, "the machine is stopping");
     }
     pause_done_ = std::move(done);
+    running_ = false;
+    // One that is unplugged parks, or is parked, as it is.
+    for (size_t i = 0; i < vcpus_.size(); ++i) {
+      if (plugged_[i]) vcpus_[i]->Request(Vcpu::Wish::kPark);
+    }
   }
-  for (const auto& vcpu : vcpus_) vcpu->Request(Vcpu::Wish::kPark);
   OnRest();
   return base::Ok();
 }

@@ -3,6 +3,8 @@
 // A guest's device access may wait for the reactor, so the reactor never waits for vCPUs: it asks,
 // and is told by a callback when the last one rests.
 //
+// A machine may have vCPUs that are not plugged: their threads wait until they are.
+//
 // Thread rule: Add, Realise and the destructor on the owner's thread; the rest is thread-safe. The
 // callbacks run on a vCPU thread (or on the caller's, if nothing had to be waited for).
 #pragma once
@@ -36,13 +38,18 @@ class VcpuSet {
   VcpuSet(const VcpuSet&) = delete;
   VcpuSet& operator=(const VcpuSet&) = delete;
 
-  void Add(kvm::VcpuFd fd);
+  // `plugged`: it runs when the machine does.
+  void Add(kvm::VcpuFd fd, bool plugged = true);
   // Process-wide: the handler of the signal that kicks vCPUs. Before Realise.
   static base::Result<void> Prepare() { return Vcpu::InstallKickHandler(); }
   // Starts every thread; when it returns, all of them wait.
   base::Result<void> Realise();
 
   void Run();
+  // It runs with the others from now on, at once if they do.
+  void Plug(size_t index);
+  // It parks and stays so, its state forgotten. Returns at once.
+  void Unplug(size_t index);
   // Calls `done` when every vCPU is parked. kFailedPrecondition while another pause is waited for.
   base::Result<void> Pause(std::function<void()> done);
   // Ends every vCPU; only the first call counts.
@@ -61,6 +68,8 @@ class VcpuSet {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
 
   std::mutex mutex_;
+  std::vector<bool> plugged_;         // guarded by mutex_
+  bool running_ = false;              // guarded by mutex_
   bool stopping_ = false;             // guarded by mutex_
   bool stopped_told_ = false;         // guarded by mutex_
   Stop stop_;                         // guarded by mutex_

@@ -84,6 +84,10 @@ TEST_F(PolicyTest, VcpuRunsTheGuestAndLittleElse) {
   EXPECT_EQ(Vcpu(SYS_ioctl, {5, KVM_RUN}), kAllow);
   // The kernel reads 32 bits of the request.
   EXPECT_EQ(Vcpu(SYS_ioctl, {5, 0xffffffff00000000 | KVM_RUN}), kAllow);
+  // An unplugged vCPU goes back to waiting for INIT; none is made after the jail is closed.
+  EXPECT_EQ(Vcpu(SYS_ioctl, {5, KVM_SET_MP_STATE}), kAllow);
+  EXPECT_EQ(Vcpu(SYS_ioctl, {5, KVM_CREATE_VCPU}), kTrap);
+  EXPECT_EQ(Device(SYS_ioctl, {5, KVM_CREATE_VCPU}), kTrap);
   EXPECT_EQ(Vcpu(SYS_ioctl, {5, KVM_CREATE_VM}), kTrap);
   EXPECT_EQ(Vcpu(SYS_ioctl, {5, KVM_SET_USER_MEMORY_REGION}), kTrap);
   EXPECT_EQ(Vcpu(SYS_write, {7, 0, 8}), kAllow);

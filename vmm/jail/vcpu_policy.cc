@@ -41,6 +41,8 @@ constexpr const char* kCalls[] = {
 constexpr uint32_t kKvmRequests[] = {
     KVM_RUN,
     KVM_KVMCLOCK_CTRL,
+    // A vCPU that was unplugged forgets what it did.
+    KVM_SET_MP_STATE,
     // What a vCPU that died was doing.
     KVM_GET_REGS,
     KVM_GET_SREGS,

@@ -74,6 +74,12 @@ base::Result<void> VcpuFd::SetLapic(const kvm_lapic_state& lapic) {
   return base::Ok();
 }
 
+base::Result<void> VcpuFd::WaitForInit() {
+  kvm_mp_state state = {KVM_MP_STATE_UNINITIALIZED};
+  TRY(Ioctl(fd_, KVM_SET_MP_STATE, "KVM_SET_MP_STATE", &state));
+  return base::Ok();
+}
+
 base::Result<void> VcpuFd::KvmclockCtrl() {
   auto result = Ioctl(fd_, KVM_KVMCLOCK_CTRL, "KVM_KVMCLOCK_CTRL");
   // EINVAL: the guest has not set its clock up, so there is nothing to tell.

@@ -34,6 +34,9 @@ class VcpuFd {
   base::Result<void> SetFpu(const kvm_fpu& fpu);
   base::Result<kvm_lapic_state> GetLapic() const;
   base::Result<void> SetLapic(const kvm_lapic_state& lapic);
+  // As after power-up of a vCPU that did not boot: it waits for INIT and start-up messages, which
+  // reset it (KVM API 4.39, KVM_SET_MP_STATE). Needs local APICs in the kernel.
+  base::Result<void> WaitForInit();
   // Tells the guest's watchdogs that the clock was stopped, not the guest (KVM API 4.70).
   base::Result<void> KvmclockCtrl();
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 
+#include "vmm/arch/x86_64/acpi_cpus.h"
 #include "vmm/arch/x86_64/acpi_numa.h"
 #include "vmm/arch/x86_64/acpi_table.h"
 #include "vmm/arch/x86_64/aml.h"
@@ -174,6 +175,10 @@ std::string BuildDsdt(const AcpiMachine& machine) {
     devices += aml::Device("COM1", aml::Name("_HID", aml::String("PNP0501")) +
                                        aml::Name("_UID", aml::Integer(0)) +
                                        aml::Name("_CRS", aml::ResourceTemplate(resources)));
+  }
+  // A single CPU neither comes nor goes.
+  if (machine.topology.size() > 1) {
+    devices += CpuHotplugAml(machine.topology, machine.distances.size() > 1);
   }
   body += aml::Scope("\\_SB_", devices);
   return Finish(HeaderRoom() + body, "DSDT", 2);

@@ -46,6 +46,22 @@ TEST(Aml, EncodesPackagesAndLengths) {
   EXPECT_EQ(Hex(aml::Scope("ABCD", std::string(5000, 'x'))).substr(0, 8), "108f3801");
 }
 
+TEST(Aml, EncodesCode) {
+  EXPECT_EQ(Hex(aml::Method("_STA", 0, false, aml::Return(aml::Integer(0)))), "14085f53544100a400");
+  EXPECT_EQ(Hex(aml::Method("ABCD", 2, true, "")), "1406414243440a");
+  EXPECT_EQ(Hex(aml::If(aml::Equal(aml::Arg(0), aml::Integer(1)), aml::Break())), "a005936801a5");
+  EXPECT_EQ(Hex(aml::WhileTrue(aml::Store("CSEL", aml::Local(0)))), "a20801704353454c60");
+  EXPECT_EQ(Hex(aml::Acquire("CLCK")), "5b23434c434bffff");
+  EXPECT_EQ(Hex(aml::Mutex("CLCK")), "5b01434c434b00");
+  EXPECT_EQ(Hex(aml::PortRegion("CREG", 0x620, 16)), "5b8043524547010b20060a10");
+  constexpr aml::FieldElement kElements[] = {{"", 32}, {"CPEN", 1}, {"", 71}};
+  EXPECT_EQ(Hex(aml::Field("CREG", aml::Access::kByte, kElements)),
+            "5b811043524547410020"
+            "4350454e01"
+            "004704");
+  EXPECT_EQ(Hex(aml::Buffer("abc")), "11060a03616263");
+}
+
 TEST(Acpi, EveryTableSumsToZero) {
   const GuestTopology topology = Machine(2, 2);
   const AcpiMachine machine{.topology = topology,
@@ -58,6 +74,23 @@ TEST(Acpi, EveryTableSumsToZero) {
   EXPECT_EQ(Sum(fadt), 0);
   EXPECT_EQ(fadt.size(), 276u);
   EXPECT_EQ(fadt.substr(0, 4), "FACP");
+}
+
+TEST(Acpi, CpusHaveDevicesWhereThereAreSeveral) {
+  const GuestTopology one = Machine(1, 1);
+  EXPECT_EQ(BuildDsdt({.topology = one, .present = 1}).find("ACPI0013"), std::string::npos);
+  const GuestTopology two = Machine(2, 1);
+  const std::string dsdt = BuildDsdt({.topology = two, .present = 1});
+  EXPECT_NE(dsdt.find("ACPI0013"), std::string::npos);
+  const size_t first = dsdt.find(std::string("C000") + '\x08' + "_HID");
+  const size_t second = dsdt.find(std::string("C001") + '\x08' + "_HID");
+  ASSERT_NE(first, std::string::npos);
+  ASSERT_NE(second, std::string::npos);
+  // The first cannot be ejected.
+  EXPECT_EQ(dsdt.substr(first, second - first).find("_EJ0"), std::string::npos);
+  EXPECT_NE(dsdt.find("_EJ0", second), std::string::npos);
+  // The second's _MAT says that it is there, although it is not yet.
+  EXPECT_NE(dsdt.find(MadtCpuEntry(two, 1, true), second), std::string::npos);
 }
 
 TEST(Acpi, MadtListsIdsAbove254InLongEntries) {

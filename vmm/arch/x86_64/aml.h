@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,36 @@ std::string String(std::string_view text);
 std::string Package(uint8_t count, std::string_view elements);
 std::string Scope(std::string_view name, std::string_view body);
 std::string Device(std::string_view name, std::string_view body);
+std::string Buffer(std::string_view bytes);
+
+// Code. A `target` or a term is a name, Local(n), Arg(n), or another encoded term.
+std::string Local(unsigned number);
+std::string Arg(unsigned number);
+std::string Method(std::string_view name, uint8_t arguments, bool serialized,
+                   std::string_view body);
+std::string If(std::string_view condition, std::string_view body);
+std::string Else(std::string_view body);
+std::string WhileTrue(std::string_view body);
+std::string Break();
+std::string Return(std::string_view value);
+std::string Equal(std::string_view a, std::string_view b);
+std::string Store(std::string_view value, std::string_view target);
+std::string Notify(std::string_view device, std::string_view value);
+std::string Mutex(std::string_view name);
+// Waits for ever.
+std::string Acquire(std::string_view mutex);
+std::string Release(std::string_view mutex);
+
+// Registers at ports, and their fields. A field without a name leaves bits out.
+struct FieldElement {
+  std::string_view name;
+  uint32_t bits;
+};
+enum class Access : uint8_t { kByte = 1, kDword = 3 };
+std::string PortRegion(std::string_view name, uint16_t first, uint16_t bytes);
+// What is written to one field is zeros for its neighbours.
+std::string Field(std::string_view region, Access access, std::span<const FieldElement> elements);
+
 // A buffer of resource descriptors with its end tag.
 std::string ResourceTemplate(std::string_view descriptors);
 

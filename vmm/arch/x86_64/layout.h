@@ -49,6 +49,8 @@ inline constexpr uint64_t kTss = 0xfffbd000;
 inline constexpr uint32_t kMinIoApicPins = 24;
 inline constexpr uint32_t kMaxIoApicPins = 120;
 inline constexpr uint32_t kCom1Pin = 4;
+// Of the generic event device: what a PC has there, a second parallel port, is not here.
+inline constexpr uint32_t kEventPin = 5;
 // Pins 0 to 15 have legacy meanings that some kernels still act on.
 inline constexpr uint32_t kFirstVirtioPin = 16;
 inline constexpr uint32_t kMaxVirtioDevices = kMaxIoApicPins - kFirstVirtioPin;
@@ -63,6 +65,9 @@ inline constexpr uint16_t kSleepStatusPort = kPowerPort + 1;
 inline constexpr uint16_t kResetPort = kPowerPort + 2;
 inline constexpr uint16_t kPowerPorts = 3;
 inline constexpr uint8_t kResetValue = 1;
+// vmm/device/cpu_hotplug.h.
+inline constexpr uint16_t kCpuHotplugPort = 0x620;
+inline constexpr uint16_t kCpuHotplugPorts = 16;
 // SLP_TYP of \_S5, and what a guest then writes: SLP_EN and the type (ACPI 6.5, 4.8.3.7).
 inline constexpr uint8_t kSleepTypeS5 = 5;
 inline constexpr uint8_t kSleepEnable = 1 << 5;

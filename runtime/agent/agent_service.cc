@@ -10,6 +10,7 @@
 #include "agent-proto/proto/agent.pb.h"
 #include "oci/spec.h"
 #include "runtime/agent/cpu_list.h"
+#include "runtime/agent/cpus.h"
 #include "runtime/agent/kmsg.h"
 #include "runtime/agent/pod_settings.h"
 #include "runtime/base/file.h"
@@ -98,6 +99,12 @@ void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
       "ListPids", [this](const auto& request, const auto& done) { ListPids(request, done); });
   add.operator()<ProcessRequest, Empty>(
       "DeleteProcess", [this](const auto& request, const auto& done) { Delete(request, done); });
+  add.operator()<CpusRequest, CpusResponse>(
+      "OnlineCpus",
+      [this](const auto& request, const auto& done) { SetCpus(request, true, done); });
+  add.operator()<CpusRequest, CpusResponse>(
+      "OfflineCpus",
+      [this](const auto& request, const auto& done) { SetCpus(request, false, done); });
   add.operator()<Empty, Empty>("Shutdown",
                                [this](const auto&, const auto& done) { Shutdown(done); });
 }
@@ -294,6 +301,21 @@ void AgentService::WaitOom(const proto::WaitOomRequest& request,
     response.set_kills(*kills);
     done(std::move(response));
   });
+}
+
+void AgentService::SetCpus(const proto::CpusRequest& request, bool online,
+                           const Done<proto::CpusResponse>& done) {
+  base::Result<std::vector<GuestCpu>> cpus = SetCpusOnline(
+      {request.vcpus().data(), static_cast<size_t>(request.vcpus_size())}, online);
+  if (!cpus) return done(std::move(cpus.error()));
+  proto::CpusResponse response;
+  for (const GuestCpu& cpu : *cpus) {
+    proto::CpusResponse::Cpu& row = *response.add_cpus();
+    row.set_number(cpu.number);
+    row.set_vcpu(cpu.vcpu);
+    row.set_online(cpu.online);
+  }
+  done(std::move(response));
 }
 
 void AgentService::Shutdown(const Done<proto::Empty>& done) {

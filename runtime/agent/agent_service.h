@@ -16,6 +16,8 @@
 namespace pinion::agent::v1 {
 class ConfigurePodRequest;
 class ContainerStatsResponse;
+class CpusRequest;
+class CpusResponse;
 class CreateContainerRequest;
 class CreateContainerResponse;
 class Empty;
@@ -66,6 +68,8 @@ class AgentService {
   void Update(const proto::UpdateContainerRequest& request, const Done<proto::Empty>& done);
   void Stats(const proto::ProcessRequest& request, const Done<proto::ContainerStatsResponse>& done);
   void WaitOom(const proto::WaitOomRequest& request, const Done<proto::WaitOomResponse>& done);
+  void SetCpus(const proto::CpusRequest& request, bool online,
+               const Done<proto::CpusResponse>& done);
   void Shutdown(const Done<proto::Empty>& done);
 
   base::Result<Container*> Find(const std::string& id);

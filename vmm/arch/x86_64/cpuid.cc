@@ -51,6 +51,8 @@ constexpr uint32_t kExtEcxPerformanceCounters = 1u << 23 | 1u << 24 | 1u << 28;
 
 constexpr uint32_t kKvmFeatureLeaf = 0x40000001;
 constexpr uint32_t kKvmFeatureMsiExtDestId = 1u << 15;
+// KVM_FEATURE_PV_UNHALT, PV_SEND_IPI, PV_SCHED_YIELD.
+constexpr uint32_t kKvmFeatureHypercalls = 1u << 7 | 1u << 11 | 1u << 13;
 
 // What a guest of another vendor than the host's believes it runs on: widely known server parts, so
 // that Linux takes the vendor's usual paths. AMD family 17h models up to 1Fh must not be used:
@@ -114,7 +116,8 @@ void CpuidBuilder::FixVendor() {
   kvm_cpuid_entry2* leaf0 = Find(0);
   const bool host_is_amd = IsAmd(*leaf0);
   amd_ = options_.vendor == CpuVendor::kHost ? host_is_amd : options_.vendor == CpuVendor::kAmd;
-  if (amd_ != host_is_amd) {
+  foreign_ = amd_ != host_is_amd;
+  if (foreign_) {
     const std::string_view name = amd_ ? "AuthenticAMD" : "GenuineIntel";
     SetVendor(*leaf0, name);
     Find(1)->eax = amd_ ? kAmdRome : kIntelSkylakeServer;
@@ -149,8 +152,11 @@ void CpuidBuilder::FixFeatures() {
       entry.eax &= ~kDEaxAmxState;
     } else if (entry.function == 0xd && (entry.index == 17 || entry.index == 18)) {
       entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
-    } else if (entry.function == kKvmFeatureLeaf && options_.extended_destination_ids) {
-      entry.eax |= kKvmFeatureMsiExtDestId;
+    } else if (entry.function == kKvmFeatureLeaf) {
+      if (options_.extended_destination_ids) entry.eax |= kKvmFeatureMsiExtDestId;
+      // A guest of another vendor's makes hypercalls with that vendor's instruction, and KVM would
+      // replace it in the kernel's text, which is read-only: the kernel dies.
+      if (foreign_) entry.eax &= ~kKvmFeatureHypercalls;
     }
   }
 

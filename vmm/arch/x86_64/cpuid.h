@@ -47,7 +47,8 @@ class CpuidBuilder {
 
   const GuestTopology& topology_;
   CpuidOptions options_;
-  bool amd_ = false;  // the vendor that the guest sees; AMD includes Hygon
+  bool amd_ = false;      // the vendor that the guest sees; AMD includes Hygon
+  bool foreign_ = false;  // and it is not the host's
   std::vector<kvm_cpuid_entry2> common_;
   std::vector<kvm_cpuid_entry2> caches_;  // the host's, in the format of leaf 4
 };

@@ -139,6 +139,19 @@ TEST_F(CpuidTest, ExtendedDestinationsOnlyWhenAsked) {
       0x9000u);
 }
 
+TEST_F(CpuidTest, AnotherVendorIsNotOfferedHypercalls) {
+  auto host = Host("AuthenticAMD");
+  for (kvm_cpuid_entry2& entry : host) {
+    if (entry.function == 0x40000001) entry.eax = 0xffff;
+  }
+  auto topology = GuestTopology::Uniform(2, 1);
+  ASSERT_TRUE(topology);
+  const auto own = CpuidBuilder(host, *topology, {.vendor = CpuVendor::kAmd}).Build(0);
+  EXPECT_EQ(Find(own, 0x40000001)->eax, 0xffffu);
+  const auto foreign = CpuidBuilder(host, *topology, {.vendor = CpuVendor::kIntel}).Build(0);
+  EXPECT_EQ(Find(foreign, 0x40000001)->eax, 0xd77fu);
+}
+
 TEST_F(CpuidTest, AnotherVendorGetsThatVendorsLeaves) {
   const auto cpuid = Build("AuthenticAMD", 2, 1, 0, {.vendor = CpuVendor::kIntel});
   EXPECT_EQ(Find(cpuid, 0)->ebx, 0x756e6547u);  // "Genu"

@@ -55,8 +55,8 @@ base::Result<void> CheckId(const char* what, const std::string& id) {
       id.substr(0, kMaxIdBytes), kMaxIdBytes);
 }
 
-AgentService::AgentService(const Environment& environment, std::function<void()> on_shutdown)
-    : environment_(environment), on_shutdown_(std::move(on_shutdown)) {}
+AgentService::AgentService(const Environment& environment, Events events)
+    : environment_(environment), events_(std::move(events)) {}
 
 AgentService::~AgentService() = default;
 
@@ -125,6 +125,7 @@ void AgentService::Forget(const std::string& id) {
 void AgentService::Hello(const proto::HelloRequest& request,
                          const Done<proto::HelloResponse>& done) {
   SetClock(request.host_time_ns());
+  events_.on_hello(request.stream_token());
   proto::HelloResponse response;
   response.set_agent_version(kVersion);
   utsname names{};
@@ -324,7 +325,7 @@ void AgentService::Shutdown(const Done<proto::Empty>& done) {
   }
   sync();
   done(proto::Empty());
-  on_shutdown_();
+  events_.on_shutdown();
 }
 
 }  // namespace agent

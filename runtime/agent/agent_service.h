@@ -44,8 +44,14 @@ class AgentService {
   template <class Response>
   using Done = std::function<void(base::Result<Response>)>;
 
-  // `on_shutdown` is called when the answer to Shutdown has been given.
-  AgentService(const Environment& environment, std::function<void()> on_shutdown);
+  struct Events {
+    // The token that every StreamHello must carry.
+    std::function<void(const std::string& stream_token)> on_hello;
+    // The answer to Shutdown has been given.
+    std::function<void()> on_shutdown;
+  };
+
+  AgentService(const Environment& environment, Events events);
   ~AgentService();
 
   // The table borrows the service.
@@ -76,7 +82,7 @@ class AgentService {
   void Forget(const std::string& id);
 
   const Environment& environment_;
-  const std::function<void()> on_shutdown_;
+  const Events events_;
   std::map<std::string, std::unique_ptr<Container>> containers_;
 };
 

@@ -20,7 +20,10 @@ class AgentServiceTest : public ContainerTest {
   void SetUp() override {
     ContainerTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    service_ = std::make_unique<AgentService>(*environment_, [this] { shut_down_ = true; });
+    service_ = std::make_unique<AgentService>(
+        *environment_,
+        AgentService::Events{.on_hello = [this](const std::string& token) { token_ = token; },
+                             .on_shutdown = [this] { shut_down_ = true; }});
     service_->RegisterWith(table_);
     server_ = std::make_unique<ttrpc::Server>(*loop_, table_);
     auto pair = base::SocketPair(SOCK_STREAM);
@@ -67,6 +70,7 @@ class AgentServiceTest : public ContainerTest {
   std::unique_ptr<ttrpc::Server> server_;
   std::unique_ptr<ttrpc::Client> client_;
   bool shut_down_ = false;
+  std::string token_;
 };
 
 TEST_F(AgentServiceTest, WholeLifeOfAContainer) {
@@ -127,7 +131,10 @@ TEST_F(AgentServiceTest, SignalsOutOfRangeAndUnknownExecs) {
 }
 
 TEST_F(AgentServiceTest, HelloTellsOfTheGuest) {
-  const auto hello = Call<proto::HelloResponse>("Hello", proto::HelloRequest());
+  proto::HelloRequest request;
+  request.set_stream_token("secret");
+  const auto hello = Call<proto::HelloResponse>("Hello", request);
+  EXPECT_EQ(token_, "secret");
   ASSERT_TRUE(hello);
   EXPECT_FALSE(hello->kernel_release().empty());
   EXPECT_GT(hello->online_cpus_size(), 0);

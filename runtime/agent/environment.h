@@ -24,7 +24,7 @@ struct Environment {
   base::EventLoop& loop;
   Reaper& reaper;
   std::string cgroup_parent;
-  // A connection to the host for one stream, its hello already sent.
+  // A connection to the host for one stream, its hello already sent, with the token of Hello.
   std::function<base::Result<base::UniqueFd>(const ProcessId& process, StreamKind kind)>
       dial_stream;
 };

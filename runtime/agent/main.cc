@@ -26,12 +26,14 @@
 namespace agent {
 namespace {
 
-base::Result<base::UniqueFd> DialStream(const ProcessId& process, StreamKind kind) {
+base::Result<base::UniqueFd> DialStream(const ProcessId& process, StreamKind kind,
+                                        const std::string& token) {
   base::UniqueFd connection = TRY(DialHost(stream::kStreamPort));
   pinion::agent::v1::StreamHello hello;
   hello.set_container_id(process.container_id);
   hello.set_exec_id(process.exec_id);
   hello.set_kind(static_cast<pinion::agent::v1::StreamHello::Kind>(kind));
+  hello.set_token(token);
   TRY(base::WriteAll(connection, stream::Encode(hello.SerializeAsString())), "stream hello");
   return connection;
 }
@@ -49,13 +51,19 @@ constexpr std::chrono::milliseconds kLastWords{50};
 base::Result<void> Serve() {
   const std::unique_ptr<base::EventLoop> loop = TRY(base::EventLoop::Create());
   const std::unique_ptr<Reaper> reaper = TRY(Reaper::Create(*loop));
-  const Environment environment{*loop, *reaper, std::string(kCgroupRoot) + "/pinion", DialStream};
+  std::string stream_token;
+  const Environment environment{*loop, *reaper, std::string(kCgroupRoot) + "/pinion",
+                                [&](const ProcessId& process, StreamKind kind) {
+                                  return DialStream(process, kind, stream_token);
+                                }};
   ttrpc::ServiceTable table;
   std::unique_ptr<ttrpc::Server> server;
   base::Timer power_off;
-  AgentService service(environment, [&] {
-    server->WhenFlushed([&] { power_off = loop->After(kLastWords, PowerOff); });
-  });
+  AgentService service(
+      environment,
+      {.on_hello = [&](const std::string& token) { stream_token = token; },
+       .on_shutdown =
+           [&] { server->WhenFlushed([&] { power_off = loop->After(kLastWords, PowerOff); }); }});
   service.RegisterWith(table);
   server = std::make_unique<ttrpc::Server>(*loop, table);
   base::UniqueFd connection = TRY(DialHost(stream::kAgentPort));

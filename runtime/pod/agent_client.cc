@@ -79,9 +79,10 @@ base::Result<std::unique_ptr<AgentClient>> AgentClient::Create(
 }
 
 // Machine makes no calls after Close.
-void AgentClient::Hello(Callback<GuestInfo> done) {
+void AgentClient::Hello(const std::string& stream_token, Callback<GuestInfo> done) {
   v1::HelloRequest request;
   request.set_host_time_ns(HostTimeNs());
+  request.set_stream_token(stream_token);
   client_->Call<v1::HelloResponse>(
       kService, "Hello", request, {.timeout = call_timeout_},
       [done = Track(std::move(done))](base::Result<v1::HelloResponse> answer) {

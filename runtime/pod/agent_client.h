@@ -63,7 +63,7 @@ class AgentClient {
   // come.
   void Close();
 
-  void Hello(Callback<GuestInfo> done);
+  void Hello(const std::string& stream_token, Callback<GuestInfo> done);
   void ConfigurePod(const PodSettings& settings, Callback<void> done);
   void CreateContainer(const ContainerRequest& request, Callback<void> done);
   void Start(const std::string& container_id, const std::string& exec_id, Callback<void> done);

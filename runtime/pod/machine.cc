@@ -1,6 +1,7 @@
 #include "runtime/pod/machine.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 
 #include <utility>
 
@@ -29,6 +30,14 @@ base::Result<base::UniqueFd> OpenKvm() {
              "KVM cannot be used (is there vmx or svm, and the module kvm_intel or kvm_amd?)");
 }
 
+base::Result<std::string> RandomToken() {
+  std::string token(16, '\0');
+  if (getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
+    return base::ErrnoError("getrandom");
+  }
+  return token;
+}
+
 }  // namespace
 
 Machine::Machine(base::EventLoop& loop, Worker& worker, MachineOptions options, Events events)
@@ -47,8 +56,9 @@ void Machine::Boot(std::function<void(base::Result<void>)> done) {
 
 base::Result<void> Machine::Spawn() {
   console_ = TRY(ConsoleLog::Create(loop_, options_.state_directory + "/console.log"));
+  stream_token_ = TRY(RandomToken());
   streams_ = std::make_unique<StreamAcceptor>(
-      loop_, [this](GuestStream stream) { events_.on_stream(std::move(stream)); });
+      loop_, stream_token_, [this](GuestStream stream) { events_.on_stream(std::move(stream)); });
   virtiofsd_ =
       TRY(Virtiofsd::Start(loop_, options_.virtiofsd, options_.share, options_.state_directory,
                            // It also ends because the vmm did, which then says why.
@@ -166,8 +176,9 @@ void Machine::StartAgent(base::UniqueFd socket) {
                           [this] { KillSoon("the agent closed its connection"); });
   if (!agent) return FailBoot(std::move(agent.error()));
   agent_ = std::move(*agent);
-  agent_->Hello(
-      [this](base::Result<AgentClient::GuestInfo> answer) { OnHello(std::move(answer)); });
+  agent_->Hello(stream_token_, [this](base::Result<AgentClient::GuestInfo> answer) {
+    OnHello(std::move(answer));
+  });
 }
 
 void Machine::OnHello(base::Result<AgentClient::GuestInfo> answer) {

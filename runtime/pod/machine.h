@@ -126,6 +126,7 @@ class Machine {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<ConsoleLog> console_;
   std::unique_ptr<Virtiofsd> virtiofsd_;
+  std::string stream_token_;  // what the agent proves its streams with
   std::unique_ptr<StreamAcceptor> streams_;
   std::unique_ptr<VmmProcess> vmm_;
   std::unique_ptr<AgentClient> agent_;

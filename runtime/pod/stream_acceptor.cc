@@ -15,10 +15,22 @@ using base::Code;
 using base::MakeError;
 using pinion::agent::v1::StreamHello;
 
-base::Result<void> ParseHello(const std::string& bytes, GuestStream* stream) {
+// In a time that does not depend on where they differ.
+bool Same(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  return difference == 0;
+}
+
+base::Result<void> ParseHello(const std::string& bytes, const std::string& token,
+                              GuestStream* stream) {
   StreamHello hello;
   if (!hello.ParseFromString(bytes)) {
     return MakeError(Code::kInvalidArgument, "the first frame is no StreamHello");
+  }
+  if (!Same(hello.token(), token)) {
+    return MakeError(Code::kPermissionDenied, "a StreamHello that is not the agent's");
   }
   switch (hello.kind()) {
     case StreamHello::STDIN:
@@ -73,7 +85,7 @@ base::Result<bool> StreamAcceptor::TryHello(Pending& pending, GuestStream* strea
   if (frame->eof || frame->bytes.size() > kMaxHelloBytes) {
     return MakeError(Code::kInvalidArgument, "the first frame is no StreamHello");
   }
-  TRY(ParseHello(frame->bytes, stream));
+  TRY(ParseHello(frame->bytes, token_, stream));
   return true;
 }
 

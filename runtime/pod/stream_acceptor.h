@@ -2,7 +2,8 @@
 // them out.
 //
 // Trust: anybody in the guest may connect and say anything, or nothing: at most kMaxPending
-// connections without a hello, kHelloTimeout each, a hello of kMaxHelloBytes. Thread rule:
+// connections without a hello, kHelloTimeout each, a hello of kMaxHelloBytes, and it must carry the
+// token, which only the agent was told. Thread rule:
 // reactor-bound. Ownership: owns connections until they are handed out.
 #pragma once
 
@@ -35,8 +36,9 @@ class StreamAcceptor {
   static constexpr size_t kMaxHelloBytes = 4096;
   static constexpr std::chrono::seconds kHelloTimeout{60};
 
-  StreamAcceptor(base::EventLoop& loop, std::function<void(GuestStream)> on_stream)
-      : loop_(loop), on_stream_(std::move(on_stream)) {}
+  StreamAcceptor(base::EventLoop& loop, std::string token,
+                 std::function<void(GuestStream)> on_stream)
+      : loop_(loop), token_(std::move(token)), on_stream_(std::move(on_stream)) {}
   StreamAcceptor(const StreamAcceptor&) = delete;
   StreamAcceptor& operator=(const StreamAcceptor&) = delete;
 
@@ -55,6 +57,7 @@ class StreamAcceptor {
   base::Result<bool> TryHello(Pending& pending, GuestStream* stream);
 
   base::EventLoop& loop_;
+  const std::string token_;
   std::function<void(GuestStream)> on_stream_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, Pending> pending_;

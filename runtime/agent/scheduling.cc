@@ -1,6 +1,5 @@
 #include "runtime/agent/scheduling.h"
 
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
@@ -49,7 +48,11 @@ constexpr Name kFlags[] = {
     {"SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN},
     {"SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX},
 };
-// ioprio_set(2)
+// ioprio_set(2). Not from linux/ioprio.h, which names a parameter `class` in some versions.
+enum : int { IOPRIO_CLASS_RT = 1, IOPRIO_CLASS_BE = 2, IOPRIO_CLASS_IDLE = 3 };
+constexpr int IOPRIO_WHO_PROCESS = 1;
+constexpr int IOPRIO_CLASS_SHIFT = 13;
+
 constexpr Name kIoClasses[] = {
     {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
     {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
@@ -85,7 +88,7 @@ base::Result<void> SetScheduler(const oci::Scheduler& scheduler) {
 
 base::Result<void> SetIoPriority(const oci::IoPriority& priority) {
   const uint32_t io_class = TRY(Find(kIoClasses, priority.io_class), "class");
-  const int value = IOPRIO_PRIO_VALUE(static_cast<int>(io_class), priority.priority);
+  const int value = (static_cast<int>(io_class) << IOPRIO_CLASS_SHIFT) | priority.priority;
   if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) != 0) {
     return base::ErrnoError("ioprio_set {} {}", priority.io_class, priority.priority);
   }

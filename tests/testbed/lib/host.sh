@@ -8,8 +8,11 @@ host_has_package() {
   [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
+# 0 if there is none.
 host_qemu_major() {
-  qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU.* version \([0-9]*\)\..*/\1/p'
+  local version
+  version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU.* version \([0-9]*\)\..*/\1/p') || true
+  echo "${version:-0}"
 }
 
 apt_install() {
@@ -42,8 +45,8 @@ host_prepare_locked() {
     logged "$cache/log/apt-update" apt-get update
     logged "$cache/log/apt-install" apt_install "${missing[@]}"
   fi
-  (($(host_qemu_major || true) >= 10)) || host_install_qemu
-  (($(host_qemu_major || true) >= 10)) || fail 1 "this host has no QEMU of version 10 or later"
+  (($(host_qemu_major) >= 10)) || host_install_qemu
+  (($(host_qemu_major) >= 10)) || fail 1 "this host has no QEMU of version 10 or later"
 }
 
 host_prepare() {

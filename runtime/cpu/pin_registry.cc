@@ -159,10 +159,21 @@ base::Result<PinRegistry::View> PinRegistry::ReadOthers(const std::string& self)
   return view;
 }
 
+// The lock is held. Everyone who held it does this: a reader may just have made the directory anew,
+// after the last record went, or have removed the last record, of an owner that is dead.
+base::Result<void> PinRegistry::RemoveIfEmpty() const {
+  if (!TRY(RecordNames(directory_)).empty()) return base::Ok();
+  unlink(fmt::format("{}/{}", directory_, kLockName).c_str());
+  rmdir(directory_.c_str());
+  return base::Ok();
+}
+
 base::Result<PinRegistry::View> PinRegistry::Others(const std::string& self) const {
   if (access(directory_.c_str(), F_OK) != 0) return View();  // nobody pins
   const base::UniqueFd lock = TRY(Lock(directory_));
-  return ReadOthers(self);
+  View view = TRY(ReadOthers(self));
+  TRY(RemoveIfEmpty());
+  return view;
 }
 
 base::Result<void> PinRegistry::Claim(const std::string& self, const PlanPins& plan) {
@@ -171,7 +182,7 @@ base::Result<void> PinRegistry::Claim(const std::string& self, const PlanPins& p
   const CpuSet cpus = TRY(plan(others));
   if (cpus.empty()) {
     unlink(FileOf(self).c_str());
-    return base::Ok();
+    return RemoveIfEmpty();
   }
   Record record;
   record.owner = getpid();
@@ -187,10 +198,7 @@ base::Result<void> PinRegistry::Release(const std::string& self) {
   if (unlink(FileOf(self).c_str()) != 0 && errno != ENOENT) {
     return base::ErrnoError("remove {}", FileOf(self));
   }
-  if (!TRY(RecordNames(directory_)).empty()) return base::Ok();
-  unlink(fmt::format("{}/{}", directory_, kLockName).c_str());
-  rmdir(directory_.c_str());
-  return base::Ok();
+  return RemoveIfEmpty();
 }
 
 }  // namespace cpu

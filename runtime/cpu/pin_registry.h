@@ -49,6 +49,7 @@ class PinRegistry {
  private:
   std::string FileOf(const std::string& pod) const;
   base::Result<View> ReadOthers(const std::string& self) const;
+  base::Result<void> RemoveIfEmpty() const;
 
   std::string directory_;
 };

@@ -94,6 +94,18 @@ TEST_F(PinRegistryTest, TheRecordOfADeadOwnerIsReclaimed) {
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
 }
 
+// Whoever looks may be the one who finds nothing left, and must not be the one who leaves a lock.
+TEST_F(PinRegistryTest, NothingStaysOfARegistryThatIsEmpty) {
+  ASSERT_TRUE(base::MakeDirectories(root_ + "/cpus"));
+  EXPECT_TRUE(Others("default/a").pins.empty());
+  EXPECT_FALSE(fs::exists(root_ + "/cpus"));
+  ASSERT_TRUE(Claim("default/a", CpuSet()));
+  EXPECT_FALSE(fs::exists(root_ + "/cpus"));
+  Put("default:dead", "owner=999999999 1\ncpus=1\n");
+  EXPECT_TRUE(Others("default/a").pins.empty());
+  EXPECT_FALSE(fs::exists(root_ + "/cpus"));
+}
+
 TEST_F(PinRegistryTest, APidThatWasUsedAgainOwnsNothing) {
   Put("default:a", fmt::format("owner={} 1\ncpus=2\n", getpid()));
   EXPECT_TRUE(Others("default/b").pins.empty());

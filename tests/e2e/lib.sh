@@ -52,11 +52,26 @@ nothing_left() {
   diff "$WORK/before" "$WORK/after" >"$WORK/diff"
 }
 
+# What each machine that is still there was doing: for a test that stood still.
+tell_machines() {
+  local dir vmm
+  for dir in /run/pinion/*/*/; do
+    [ -e "$dir/console.log" ] || continue
+    echo "--- $dir: the end of the console"
+    tail -n 5 "$dir/console.log" | cut -c 1-300
+  done
+  for vmm in $(pgrep -x pinion-vmm); do
+    echo "--- pinion-vmm $vmm: thread, state, ticks of CPU now and a second later"
+    (cd "/proc/$vmm/task" && cat ./*/stat && sleep 1 && cat ./*/stat) | awk '{print $2, $3, $14 + $15}' | sort
+  done
+}
+
 finish() {
   local status=$?
   trap - EXIT
   if [ $status != 0 ]; then
     {
+      tell_machines 2>/dev/null || true
       echo "--- $TEST: the end of containerd's log"
       tail -n "${PINION_LOG_LINES:-40}" "${PINION_CONTAINERD_LOG:-/var/log/containerd.log}" 2>/dev/null || true
     } >&2

@@ -2,7 +2,7 @@
 # Life of a machine: up, down, list. Its state is the directory $run/NAME:
 #   supervisor.pid qemu.pid   the processes      console qemu.log   what they said
 #   port                      of ssh             ready              the machine has booted
-#   image                     its image directory
+#   image                     its image directory        ended              how QEMU ended
 
 # A machine boots in 15 to 25 s; under QEMU's software CPU it sometimes hangs half-way, with every
 # task waiting for a disk whose interrupt never comes (README.md). Such a boot is given up and
@@ -22,7 +22,10 @@ machine_runs() { machine_pid "$run/$1" supervisor.pid >/dev/null; }
 
 # The state directory of a machine that is ready, or exit 3.
 machine_state() {
-  [[ -e $run/$1/ready ]] && machine_runs "$1" || fail 3 "no machine '$1' runs (vm up --name $1)"
+  if ! [[ -e $run/$1/ready ]] || ! machine_runs "$1"; then
+    [[ ! -e $run/$1/ended ]] || { tail -n 20 "$run/$1/qemu.log" "$run/$1/console" && cat "$run/$1/ended"; } >&2
+    fail 3 "no machine '$1' runs (vm up --name $1)"
+  fi
   echo "$run/$1"
 }
 

@@ -33,11 +33,13 @@ readonly transfer_bytes=$((4 << 30))
 
 # Fills qemu_command.
 qemu_line() {
-  local image=$1 state=$2 smp=$3 numa=$4 memory=$5 cgroup=$6 cpus numa_arguments
+  local image=$1 state=$2 smp=$3 numa=$4 memory=$5 cgroup=$6 cpus numa_arguments emulator
   cpus=$(qemu_cpus "$smp")
   numa_arguments=$(qemu_numa "$numa" "$cpus" "$memory")
+  emulator=$(emulator_ensure)
+  mapfile -t qemu_command < <(emulator_command "$emulator")
   # shellcheck disable=SC2206
-  qemu_command=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+  qemu_command+=(-L "$emulator/usr/share/qemu" -L "$emulator/usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot
     -name "pinion-testbed" -M q35,hpet=off -accel "tcg,thread=multi,tb-size=512"
     -cpu "$qemu_cpu" -smp "$smp" -m "${memory}M" $numa_arguments
     -kernel "$image/vmlinuz" -initrd "$image/initrd"

@@ -30,6 +30,7 @@
 #include "vmm/loader/kernel.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/topology/guest_topology.h"
+#include "vmm/virtio/devices.h"
 #include "vmm/virtio/mmio_transport.h"
 
 namespace vmm {
@@ -46,9 +47,14 @@ struct VsockConfig {
   uint64_t guest_cid = 0;
 };
 struct RngConfig {};
+struct NetConfig {
+  base::UniqueFd tap;
+  virtio::NetOptions options;
+};
 // A transport without a device.
 struct SpareConfig {};
-using DeviceConfig = std::variant<BlkConfig, FsConfig, VsockConfig, RngConfig, SpareConfig>;
+using DeviceConfig =
+    std::variant<BlkConfig, FsConfig, VsockConfig, RngConfig, NetConfig, SpareConfig>;
 
 struct MachineConfig {
   base::UniqueFd kvm;

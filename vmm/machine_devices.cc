@@ -70,6 +70,9 @@ base::Result<std::unique_ptr<virtio::VirtioDevice>> Machine::MakeVirtioDevice(
     return virtio::MakeVsock(vsock->guest_cid, events_.on_vsock_connect);
   }
   if (std::holds_alternative<RngConfig>(config)) return virtio::MakeRng();
+  if (auto* net = std::get_if<NetConfig>(&config)) {
+    return virtio::MakeNet(TRY(virtio::MakeTapPort(std::move(net->tap))), net->options);
+  }
   return std::unique_ptr<virtio::VirtioDevice>();
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/support/fake_queue.h"
+#include "tests/support/socket_port.h"
 #include "vmm/virtio/devices.h"
 
 namespace {
@@ -25,14 +26,24 @@ constexpr uint64_t kMemoryBytes = 1 << 20;
 constexpr uint16_t kQueueSize = 16;
 
 std::unique_ptr<VirtioDevice> Device(uint8_t choice, std::vector<base::UniqueFd>& streams) {
-  switch (choice % 4) {
+  switch (choice % 5) {
     case 0:
       return vmm::virtio::MakeRng();
     case 1:
     case 2: {
       base::UniqueFd disk(memfd_create("disk", MFD_CLOEXEC));
       if (ftruncate(disk.get(), 64 << 10) != 0) return nullptr;
-      return std::move(*vmm::virtio::MakeBlk(std::move(disk), choice % 4 == 1));
+      return std::move(*vmm::virtio::MakeBlk(std::move(disk), choice % 5 == 1));
+    }
+    case 3: {
+      int pair[2];
+      if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+        return nullptr;
+      }
+      streams.emplace_back(pair[1]);
+      return std::move(*vmm::virtio::MakeNet(
+          std::make_unique<testing_support::SocketPort>(base::UniqueFd(pair[0])),
+          {.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500}));
     }
     default:
       return std::move(*vmm::virtio::MakeVsock(
@@ -65,7 +76,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     setups.push_back(queues.back().setup());
   }
   const uint64_t features =
-      vmm::virtio::kFeatureVersion1 | ((data[1] & 1) != 0 ? vmm::virtio::kFeatureEventIdx : 0);
+      vmm::virtio::kFeatureVersion1 | ((data[1] & 1) != 0 ? vmm::virtio::kFeatureEventIdx : 0) |
+      ((data[1] & 2) != 0 ? device->features() & ~vmm::virtio::kFeatureEventIdx : 0);
   if (!device->Activate(host, {.features = features, .queues = setups})) return 0;
 
   // Well-formed chains of hostile content, or, with the high bit, hostile descriptors.
@@ -96,7 +108,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!device->Notify(shape % count)) break;
     for (const base::UniqueFd& stream : streams) {
       const uint8_t what = take();
-      if (what % 3 == 0) (void)send(stream.get(), &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const std::string text(what, 'x');
+      if (what % 3 == 0) {
+        (void)send(stream.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      }
     }
     (void)loop->RunOnce(std::chrono::milliseconds(0));
     if (!host.failures.empty()) break;

@@ -134,6 +134,21 @@ base::Result<void> ReadNodes(const v1::Configure& message, MachineConfig& config
   return base::Ok();
 }
 
+base::Result<DeviceConfig> ReadNet(const v1::Net& net, FdTable& fds) {
+  NetConfig config{.tap = TRY(fds.Take(net.fd(), "net.fd")), .options = {}};
+  if (net.mac().size() != config.options.mac.size()) {
+    return base::MakeError(base::Code::kInvalidArgument, "net.mac: {} bytes: must be {}",
+                           net.mac().size(), config.options.mac.size());
+  }
+  std::copy(net.mac().begin(), net.mac().end(), config.options.mac.begin());
+  if (net.mtu() > UINT16_MAX) {
+    return base::MakeError(base::Code::kInvalidArgument, "net.mtu: {}: must be at most {}",
+                           net.mtu(), UINT16_MAX);
+  }
+  config.options.mtu = static_cast<uint16_t>(net.mtu());
+  return DeviceConfig(std::move(config));
+}
+
 base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
   switch (device.kind_case()) {
     case v1::Device::kBlk:
@@ -145,6 +160,8 @@ base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
       return DeviceConfig(VsockConfig{device.vsock().guest_cid()});
     case v1::Device::kRng:
       return DeviceConfig(RngConfig{});
+    case v1::Device::kNet:
+      return ReadNet(device.net(), fds);
     case v1::Device::kSpare:
       return DeviceConfig(SpareConfig{});
     default:

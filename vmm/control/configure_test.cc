@@ -55,6 +55,20 @@ TEST(ReadConfigure, RefusesIndicesThatAreNotThere) {
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_console_fd(0); }), HasSubstr("is taken"));
 }
 
+TEST(ReadConfigure, RefusesANetworkCardWithoutAnAddressOrWithAnOddMtu) {
+  const auto net = [](size_t mac_bytes, uint32_t mtu) {
+    return [=](v1::Configure& m) {
+      v1::Net& card = *m.mutable_devices(1)->mutable_net();
+      card.set_fd(3);
+      card.set_mac(std::string(mac_bytes, '\2'));
+      card.set_mtu(mtu);
+    };
+  };
+  EXPECT_EQ(Refusal(net(6, 65535)), "accepted");
+  EXPECT_THAT(Refusal(net(5, 1500)), HasSubstr("net.mac: 5 bytes"));
+  EXPECT_THAT(Refusal(net(6, 65536)), HasSubstr("net.mtu: 65536"));
+}
+
 TEST(ReadConfigure, RefusesOddNumbers) {
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(0); }), HasSubstr("memory_mib"));
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(UINT64_MAX); }),

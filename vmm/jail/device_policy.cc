@@ -1,6 +1,7 @@
 // The reactor thread: devices, the control socket, and whatever threads it makes. No call here
 // opens, names or connects to anything.
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -24,7 +25,7 @@ constexpr const char* kCalls[] = {
     "poll",
     "ppoll",
     "close",
-    // Disks.
+    // Disks; frames from a tap. (writev is every thread's.)
     "readv",
     "pread64",
     "pwrite64",
@@ -52,8 +53,14 @@ constexpr uint32_t kKvmRequests[] = {
     KVM_IOEVENTFD,
 };
 
+constexpr uint32_t kTapRequests[] = {
+    // What the guest's driver takes over of a frame is known when it has negotiated.
+    TUNSETOFFLOAD,
+};
+
 base::Result<void> AddConditionalRules(base::SeccompFilter& filter) {
   for (const uint32_t request : kKvmRequests) TRY(AllowIfArgument(filter, "ioctl", 1, request));
+  for (const uint32_t request : kTapRequests) TRY(AllowIfArgument(filter, "ioctl", 1, request));
   TRY(AllowIfArgument(filter, "socketpair", 0, AF_UNIX));
   // Time limits on a late vhost-user socket.
   for (const uint64_t option : {SO_RCVTIMEO, SO_SNDTIMEO}) {

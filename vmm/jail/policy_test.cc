@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -110,6 +111,14 @@ TEST_F(PolicyTest, DeviceThreadMakesThreadsButNoProcesses) {
 TEST_F(PolicyTest, DeviceThreadPairsUnixSocketsOnly) {
   EXPECT_EQ(Device(SYS_socketpair, {AF_UNIX, SOCK_STREAM}), kAllow);
   EXPECT_EQ(Device(SYS_socketpair, {AF_TIPC, SOCK_STREAM}), kTrap);
+}
+
+TEST_F(PolicyTest, DeviceThreadSetsOffloadsOfATapAndNothingElseOfIt) {
+  EXPECT_EQ(Device(SYS_ioctl, {5, TUNSETOFFLOAD}), kAllow);
+  EXPECT_EQ(Vcpu(SYS_ioctl, {5, TUNSETOFFLOAD}), kTrap);
+  for (const uint64_t request : {TUNSETIFF, TUNSETPERSIST, TUNATTACHFILTER, TUNSETSTEERINGEBPF}) {
+    EXPECT_EQ(Device(SYS_ioctl, {5, request}), kTrap) << request;
+  }
 }
 
 TEST_F(PolicyTest, DeviceThreadSetsSocketTimeLimitsOnly) {

@@ -23,7 +23,14 @@ inline constexpr uint64_t kFeatureEventIdx = 1ull << 29;
 inline constexpr uint64_t kFeatureVersion1 = 1ull << 32;
 
 // virtio 1.2, 5 "Device Types"
-enum class DeviceType : uint32_t { kNone = 0, kBlock = 2, kEntropy = 4, kVsock = 19, kFs = 26 };
+enum class DeviceType : uint32_t {
+  kNone = 0,
+  kNet = 1,
+  kBlock = 2,
+  kEntropy = 4,
+  kVsock = 19,
+  kFs = 26
+};
 
 // Where a driver put a split virtqueue; nothing is checked yet.
 struct QueueConfig {

@@ -1,6 +1,7 @@
 // The makers of our virtio devices. Each device is reactor-bound (device.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
 #include "vmm/virtio/device.h"
+#include "vmm/virtio/packet_port.h"
 
 namespace vmm::virtio {
 
@@ -19,6 +21,15 @@ namespace vmm::virtio {
 base::Result<std::unique_ptr<VirtioDevice>> MakeBlk(base::UniqueFd file, bool read_only);
 
 std::unique_ptr<VirtioDevice> MakeRng();
+
+struct NetOptions {
+  std::array<uint8_t, 6> mac{};
+  uint16_t mtu = 1500;  // 68 and above
+};
+
+// A network card at `port`.
+base::Result<std::unique_ptr<VirtioDevice>> MakeNet(std::unique_ptr<PacketPort> port,
+                                                    const NetOptions& options);
 
 // The guest opened a stream to `host_port` of the host. `stream` is a connected AF_UNIX SOCK_STREAM
 // socket, the host's end, in blocking mode. An error refuses the connection (RST); it is not

@@ -14,10 +14,12 @@
 namespace base {
 namespace {
 
-enum class Stage : int { kStdio, kFds, kCwd, kSession, kExec };
+enum class Stage : int { kNetwork, kStdio, kFds, kCwd, kSession, kExec };
 
 const char* Name(Stage stage) {
   switch (stage) {
+    case Stage::kNetwork:
+      return "join the network namespace";
     case Stage::kStdio:
       return "open /dev/null";
     case Stage::kFds:
@@ -46,6 +48,7 @@ struct ChildPlan {
   const SubprocessOptions::FdMapping* fds;
   size_t fd_count;
   bool new_session;
+  int network_namespace;
   int error_pipe;
 };
 
@@ -55,7 +58,8 @@ struct ChildPlan {
   _exit(127);
 }
 
-// Moves each source out of the way of every target first, so that no dup2 overwrites a later source.
+// Moves each source out of the way of every target first, so that no dup2 overwrites a later
+// source.
 void PlaceFds(const ChildPlan& plan, int* error_pipe) {
   int highest = 2;
   for (size_t i = 0; i < plan.fd_count; ++i) highest = std::max(highest, plan.fds[i].target);
@@ -86,6 +90,10 @@ void PlaceFds(const ChildPlan& plan, int* error_pipe) {
 
 [[noreturn]] void RunChild(const ChildPlan& plan) {
   int error_pipe = plan.error_pipe;
+  // Before its number may become another's.
+  if (plan.network_namespace >= 0 && setns(plan.network_namespace, CLONE_NEWNET) != 0) {
+    Fail(error_pipe, Stage::kNetwork);
+  }
   PlaceFds(plan, &error_pipe);
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
@@ -124,6 +132,7 @@ Result<Subprocess> Subprocess::Spawn(const SubprocessOptions& options) {
                        options.fds.data(),
                        options.fds.size(),
                        options.new_session,
+                       options.network_namespace.get(),
                        write_end.get()};
   int pidfd = -1;
   clone_args args{};

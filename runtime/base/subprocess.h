@@ -30,6 +30,8 @@ struct SubprocessOptions {
   uint64_t clone_flags = 0;  // CLONE_NEW*
   std::string cwd;           // empty: unchanged
   bool new_session = false;  // setsid(2)
+  // Joined by the child; invalid: the caller's.
+  BorrowedFd network_namespace;
 };
 
 class Subprocess {

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "runtime/base/file.h"
 #include "runtime/base/socket.h"
@@ -41,6 +45,26 @@ TEST(SubprocessTest, RunsWithWhatItWasGivenAndNothingElse) {
   const Outcome outcome = RunShell("echo $PWD $A $HOME; exit 7", {.env = {"A=b"}, .cwd = "/proc"});
   EXPECT_EQ(outcome.output, "/proc b\n");
   EXPECT_EQ(outcome.code, 7);
+}
+
+TEST(SubprocessTest, JoinsTheNetworkNamespace) {
+  UniqueFd other;
+  std::thread([&other] {
+    if (unshare(CLONE_NEWNET) == 0) other = std::move(*Open("/proc/thread-self/ns/net", O_RDONLY));
+  }).join();
+  if (!other) GTEST_SKIP() << "no network namespace: needs root";
+  struct stat status;
+  ASSERT_EQ(fstat(other.get(), &status), 0);
+  const Outcome outcome = RunShell("readlink /proc/self/ns/net",
+                                   {.env = {"PATH=/usr/bin:/bin"}, .network_namespace = other});
+  EXPECT_EQ(outcome.output, "net:[" + std::to_string(status.st_ino) + "]\n");
+}
+
+TEST(SubprocessTest, NamespaceThatIsNoneIsAnErrorOfItsStage) {
+  const UniqueFd null = std::move(*Open("/dev/null", O_RDONLY));
+  const Outcome outcome = RunShell("exit 0", {.network_namespace = null});
+  EXPECT_EQ(outcome.code, -1);
+  EXPECT_NE(outcome.output.find("join the network namespace"), std::string::npos) << outcome.output;
 }
 
 TEST(SubprocessTest, NoOtherDescriptorIsInherited) {

@@ -12,6 +12,7 @@
 #include "runtime/agent/cpu_list.h"
 #include "runtime/agent/cpus.h"
 #include "runtime/agent/kmsg.h"
+#include "runtime/agent/network.h"
 #include "runtime/agent/pod_settings.h"
 #include "runtime/base/file.h"
 
@@ -75,6 +76,9 @@ void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
   add.operator()<ConfigurePodRequest, Empty>(
       "ConfigurePod",
       [this](const auto& request, const auto& done) { ConfigurePod(request, done); });
+  add.operator()<ConfigureNetworkRequest, Empty>(
+      "ConfigureNetwork",
+      [this](const auto& request, const auto& done) { ConfigureNetwork(request, done); });
   add.operator()<CreateContainerRequest, CreateContainerResponse>(
       "CreateContainer", [this](const auto& request, const auto& done) { Create(request, done); });
   add.operator()<ExecProcessRequest, CreateContainerResponse>(
@@ -142,6 +146,13 @@ void AgentService::ConfigurePod(const proto::ConfigurePodRequest& request,
   Emptily(done)(ApplyPodSettings({request.hostname(),
                                   request.domainname(),
                                   {request.sysctl().begin(), request.sysctl().end()}}));
+}
+
+void AgentService::ConfigureNetwork(const proto::ConfigureNetworkRequest& request,
+                                    const Done<proto::Empty>& done) {
+  base::Result<NetworkPlan> plan = ReadNetworkPlan(request);
+  if (!plan) return done(std::move(plan.error()));
+  Emptily(done)(ApplyNetworkPlan(std::move(*plan)));
 }
 
 void AgentService::Create(const proto::CreateContainerRequest& request,
@@ -306,8 +317,8 @@ void AgentService::WaitOom(const proto::WaitOomRequest& request,
 
 void AgentService::SetCpus(const proto::CpusRequest& request, bool online,
                            const Done<proto::CpusResponse>& done) {
-  base::Result<std::vector<GuestCpu>> cpus = SetCpusOnline(
-      {request.vcpus().data(), static_cast<size_t>(request.vcpus_size())}, online);
+  base::Result<std::vector<GuestCpu>> cpus =
+      SetCpusOnline({request.vcpus().data(), static_cast<size_t>(request.vcpus_size())}, online);
   if (!cpus) return done(std::move(cpus.error()));
   proto::CpusResponse response;
   for (const GuestCpu& cpu : *cpus) {

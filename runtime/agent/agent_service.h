@@ -14,6 +14,7 @@
 #include "runtime/base/result.h"
 
 namespace pinion::agent::v1 {
+class ConfigureNetworkRequest;
 class ConfigurePodRequest;
 class ContainerStatsResponse;
 class CpusRequest;
@@ -60,6 +61,8 @@ class AgentService {
  private:
   void Hello(const proto::HelloRequest& request, const Done<proto::HelloResponse>& done);
   void ConfigurePod(const proto::ConfigurePodRequest& request, const Done<proto::Empty>& done);
+  void ConfigureNetwork(const proto::ConfigureNetworkRequest& request,
+                        const Done<proto::Empty>& done);
   void Create(const proto::CreateContainerRequest& request,
               Done<proto::CreateContainerResponse> done);
   void Exec(const proto::ExecProcessRequest& request,

@@ -6,6 +6,7 @@
 #include "agent-proto/proto/agent.pb.h"
 #include "agent-proto/ttrpc/client.h"
 #include "runtime/base/log.h"
+#include "runtime/pod/network.h"
 
 namespace pod {
 namespace {
@@ -103,6 +104,13 @@ void AgentClient::ConfigurePod(const PodSettings& settings, Callback<void> done)
   request.set_domainname(settings.domainname);
   request.mutable_sysctl()->insert(settings.sysctl.begin(), settings.sysctl.end());
   CallForNothing(*client_, "ConfigurePod", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
+void AgentClient::ConfigureNetwork(const network::Survey& survey, Callback<void> done) {
+  v1::ConfigureNetworkRequest request;
+  FillNetworkRequest(survey, &request);
+  CallForNothing(*client_, "ConfigureNetwork", request, {.timeout = call_timeout_},
                  Track(std::move(done)));
 }
 

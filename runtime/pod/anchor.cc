@@ -32,6 +32,7 @@ int Main() {
 namespace pod {
 
 base::Result<std::unique_ptr<Anchor>> Anchor::Start(base::EventLoop& loop,
+                                                    base::BorrowedFd network_namespace,
                                                     std::function<void()> on_killed) {
   std::unique_ptr<Anchor> anchor(new Anchor);
   auto [ours, theirs] = TRY(base::SocketPair(SOCK_STREAM));
@@ -42,6 +43,7 @@ base::Result<std::unique_ptr<Anchor>> Anchor::Start(base::EventLoop& loop,
   spawn.fds = {{theirs, anchor::kSocketFd}};
   spawn.cwd = "/";
   spawn.new_session = true;
+  spawn.network_namespace = network_namespace;
   anchor->process_ = TRY(base::Subprocess::Spawn(spawn), "anchor");
   anchor->pid_ = anchor->process_.pid();
   anchor->pidfd_watch_ =

@@ -30,7 +30,9 @@ namespace pod {
 class Anchor {
  public:
   // `on_killed` is called once if somebody else ends it: a user who kills the task by its pid.
+  // `network_namespace`: whose pid it shows to CNI, hooks and metrics.
   static base::Result<std::unique_ptr<Anchor>> Start(base::EventLoop& loop,
+                                                     base::BorrowedFd network_namespace,
                                                      std::function<void()> on_killed);
   ~Anchor() { End(); }
   Anchor(const Anchor&) = delete;

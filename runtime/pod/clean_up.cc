@@ -12,6 +12,7 @@
 #include "runtime/base/log.h"
 #include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/cpu/pin_registry.h"
+#include "runtime/network/pod_network.h"
 #include "runtime/pod/pod.h"
 #include "runtime/storage/unmount.h"
 
@@ -59,6 +60,10 @@ base::Result<void> RemovePod(StateDirectory& state) {
   base::Result<void> first;
   const Record& record = state.record();
   for (const ProcessRecord& process : record.processes) Note(EndProcess(process), &first);
+  if (record.network) {
+    Note(network::Leave(record.network->path, record.network->identity, record.network->links),
+         &first);
+  }
   Note(storage::UnmountTree(state.share()), &first);
   for (const auto& [id, rootfs] : record.rootfs) Note(storage::UnmountTree(rootfs), &first);
   for (const std::string& path : record.cgroups) {

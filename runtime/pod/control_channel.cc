@@ -19,7 +19,6 @@ using pinion::vmm::v1::FromVmm;
 using pinion::vmm::v1::ToVmm;
 
 constexpr size_t kMaxMessageBytes = 64 << 10;
-constexpr size_t kMaxFds = 8;
 constexpr int kMessagesPerEvent = 16;
 constexpr size_t kMaxTextCharacters = 2048;
 
@@ -99,10 +98,10 @@ void ControlChannel::Request(ToVmm request, std::span<const base::BorrowedFd> fd
   base::Result<void> sent = base::Ok();
   if (!watch_.active()) {
     sent = MakeError(Code::kUnavailable, "the vmm has ended");
-  } else if (bytes.size() > kMaxMessageBytes || fds.size() > kMaxFds) {
+  } else if (bytes.size() > kMaxMessageBytes || fds.size() > kMaxControlFds) {
     sent = MakeError(Code::kInvalidArgument,
                      "a request of {} bytes and {} descriptors, at most {} and {} are allowed",
-                     bytes.size(), fds.size(), kMaxMessageBytes, kMaxFds);
+                     bytes.size(), fds.size(), kMaxMessageBytes, kMaxControlFds);
   } else {
     sent = base::SendMessage(socket_, std::as_bytes(std::span(bytes)), fds);
   }
@@ -119,7 +118,8 @@ void ControlChannel::Request(ToVmm request, std::span<const base::BorrowedFd> fd
 void ControlChannel::OnReadable() {
   const std::weak_ptr<bool> alive = alive_;
   for (int i = 0; i < kMessagesPerEvent; ++i) {
-    base::Result<base::SocketMessage> received = base::ReceiveMessage(socket_, buffer_, kMaxFds);
+    base::Result<base::SocketMessage> received =
+        base::ReceiveMessage(socket_, buffer_, kMaxControlFds);
     if (!received) {
       if (received.error().error_number() == EAGAIN) return;
       return Close(received.error().Message());

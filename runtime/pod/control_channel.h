@@ -25,6 +25,9 @@ class ToVmm;
 
 namespace pod {
 
+// Descriptors in one message, either way (vmm_control.proto).
+inline constexpr size_t kMaxControlFds = 8;
+
 class ControlChannel {
  public:
   struct Events {

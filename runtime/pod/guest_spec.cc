@@ -39,11 +39,12 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
 }
 
 // A path of the host means nothing in the guest. In a pod it says "the pod's", which there are the
-// guest's own; outside of one the container gets a namespace of its own.
+// guest's own; outside of one the container gets a namespace of its own, but for the network, to
+// which the guest itself was joined.
 void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
     if (ns.path.empty()) continue;
-    if (kind == ContainerKind::kMember) {
+    if (kind == ContainerKind::kMember || ns.type == "network") {
       ns.path = "/proc/1/ns/" + ns.type;
       continue;
     }

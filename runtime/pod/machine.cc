@@ -23,7 +23,8 @@ constexpr const char* kShareTag = "pinion";
 constexpr std::chrono::seconds kLastWords{2};
 
 // Indices of Configure's descriptors.
-enum : int32_t { kKvm, kKernel, kInitrd, kConsole, kFs };
+enum : int32_t { kKvm, kKernel, kInitrd, kConsole, kFs, kFirstTap };
+static_assert(kFirstTap + network::kMaxCards <= kMaxControlFds);
 
 base::Result<base::UniqueFd> OpenKvm() {
   return TRY(base::Open("/dev/kvm", O_RDWR),
@@ -105,6 +106,13 @@ void Machine::FillConfigure(v1::Configure* configure) const {
   fs->set_tag(kShareTag);
   configure->add_devices()->mutable_vsock()->set_guest_cid(kGuestCid);
   configure->add_devices()->mutable_rng();
+  int32_t tap = kFirstTap;
+  for (const network::Card& card : options_.network.cards) {
+    v1::Net* const net = configure->add_devices()->mutable_net();
+    net->set_fd(tap++);
+    net->set_mac(card.link.mac.data(), card.link.mac.size());
+    net->set_mtu(card.link.mtu);
+  }
 }
 
 base::Result<void> Machine::SendConfigure() {
@@ -113,7 +121,10 @@ base::Result<void> Machine::SendConfigure() {
   const base::UniqueFd initrd = TRY(base::Open(options_.initrd, O_RDONLY), "guest initrd");
   const base::UniqueFd console = console_->TakeWriteEnd();
   const base::UniqueFd fs = virtiofsd_->TakeConnection();
-  const base::BorrowedFd fds[] = {kvm, kernel, initrd, console, fs};
+  // The vmm alone holds them then: the taps are gone as soon as it is.
+  const std::vector<base::UniqueFd> taps = std::move(options_.taps);
+  std::vector<base::BorrowedFd> fds = {kvm, kernel, initrd, console, fs};
+  fds.insert(fds.end(), taps.begin(), taps.end());
   v1::ToVmm request;
   FillConfigure(request.mutable_configure());
   vmm_->Request(request, fds,
@@ -191,6 +202,17 @@ void Machine::OnHello(base::Result<AgentClient::GuestInfo> answer) {
              answer->kernel_release, answer->agent_version, answer->online_cpus.size());
   }
   if (!Continue(std::move(result), "greet the agent")) return;
+  SetUpNetwork();
+}
+
+void Machine::SetUpNetwork() {
+  if (options_.network.cards.empty()) return LimitCpus();
+  agent_->ConfigureNetwork(options_.network, [this](base::Result<void> result) {
+    if (Continue(std::move(result), "set up the guest's network")) LimitCpus();
+  });
+}
+
+void Machine::LimitCpus() {
   deadline_.Cancel();
   worker_.Compute<base::Result<void>>(
       [limit = options_.limit] { return limit(); },

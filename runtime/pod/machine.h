@@ -17,6 +17,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/network/pod_network.h"
 #include "runtime/pod/agent_client.h"
 #include "runtime/pod/console_log.h"
 #include "runtime/pod/stream_acceptor.h"
@@ -57,6 +58,9 @@ struct MachineOptions {
   uint64_t memory_mib = 0;
   std::vector<VcpuPlace> vcpus;
   std::vector<MemoryNode> nodes;  // empty: one, of the host's choice
+  // The guest's network cards: a tap for each card of `network`.
+  std::vector<base::UniqueFd> taps;
+  network::Survey network;
   VirtiofsdProgram virtiofsd;
   std::string share;            // what virtiofsd serves
   std::string state_directory;  // for its socket and the console log
@@ -108,6 +112,8 @@ class Machine {
   void OnConnect(uint32_t port, base::UniqueFd socket);
   void StartAgent(base::UniqueFd socket);
   void OnHello(base::Result<AgentClient::GuestInfo> answer);
+  void SetUpNetwork();
+  void LimitCpus();
   void FailBoot(base::Error error);
   // Ends the boot with `result`'s error; true if there was none and the boot goes on.
   bool Continue(base::Result<void> result, const char* step);

@@ -337,6 +337,7 @@ void Pod::RemoveHostSide(std::function<void()> done) {
                                                     removed.error().Trail());
                                         state_.reset();
                                         placement_.reset();
+                                        network_ns_.Reset();
                                         done();
                                       });
 }

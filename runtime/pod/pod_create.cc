@@ -60,6 +60,7 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   if (!setup) return OnBooted(std::move(setup.error()));
   state_ = std::move(setup->state);
   placement_ = std::move(setup->placement);
+  network_ns_ = std::move(setup->network_ns);
   if (shutting_down_ || when_gone_) return OnBooted(MakeError(Code::kCancelled, "called off"));
   const base::Result<void> watched = WatchPins();
   if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
@@ -230,8 +231,8 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
 }
 
 base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {
-  process->anchor =
-      TRY(Anchor::Start(loop_, [this, id = container->id(), weak = std::weak_ptr(process)] {
+  process->anchor = TRY(Anchor::Start(
+      loop_, network_ns_, [this, id = container->id(), weak = std::weak_ptr(process)] {
         const ProcessPtr owner = weak.lock();
         if (!owner) return;
         LOG_INFO("container {} exec \"{}\": its pid {} was killed on the host", id, owner->exec_id,

@@ -123,6 +123,7 @@ class Pod : public PodInterface {
   std::shared_ptr<StateDirectory> state_;
   std::shared_ptr<Placement> placement_;
   std::unique_ptr<cpu::PinWatch> pin_watch_;
+  base::UniqueFd network_ns_;  // the pod's on the host, where its anchors are
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;
   std::function<void()> when_gone_;  // Shutdown, or the undoing of a Create, waits for the end

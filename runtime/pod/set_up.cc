@@ -7,6 +7,7 @@
 #include "runtime/base/log.h"
 #include "runtime/config/config.h"
 #include "runtime/pod/clean_up.h"
+#include "runtime/pod/network.h"
 #include "runtime/storage/rootfs.h"
 #include "runtime/storage/share.h"
 #include "runtime/storage/unmount.h"
@@ -74,6 +75,12 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
   return cgroups;
 }
 
+base::Result<void> MakeCards(Network& network, PodSetup& setup) {
+  setup.machine.taps = TRY(JoinNetwork(network, *setup.state));
+  setup.machine.network = std::move(network.survey);
+  return base::Ok();
+}
+
 HookPlan PlanHooks(const oci::Spec& spec, const CreateRequest& request) {
   return {spec.hooks, {spec.oci_version, request.id, "", 0, request.bundle, spec.annotations}};
 }
@@ -87,6 +94,8 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   PodSetup setup;
   setup.placement = TRY(Placement::Plan(config, spec, options.ns + "/" + options.pod_id));
   setup.machine = TRY(PlanMachine(config, *setup.placement));
+  Network network = TRY(PlanNetwork(spec));
+  for (const std::string& note : network.survey.notes) LOG_INFO("pod {}: {}", options.pod_id, note);
   setup.state = std::make_shared<StateDirectory>(
       TRY(StateDirectory::Make(config.paths.run_dir, options.ns, options.pod_id,
                                {config.jail.uid_base, config.jail.uid_count})));
@@ -94,7 +103,11 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   setup.machine.share = setup.state->share();
   setup.machine.state_directory = setup.state->path();
   base::Result<void> made = MakeHostSide(setup, first.bundle, config.paths.run_dir);
-  if (made) return setup;
+  if (made) made = MakeCards(network, setup);
+  if (made) {
+    setup.network_ns = std::move(network.ns);
+    return setup;
+  }
   const base::Result<void> removed = RemovePod(*setup.state);
   if (!removed) LOG_WARNING("{}", removed.error().Trail());
   return std::move(made.error());

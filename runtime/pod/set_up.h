@@ -19,6 +19,7 @@ namespace pod {
 struct PodSetup {
   std::shared_ptr<StateDirectory> state;
   std::shared_ptr<Placement> placement;
+  base::UniqueFd network_ns;
   MachineOptions machine;  // without the callbacks
 };
 

@@ -54,6 +54,8 @@ std::vector<std::string_view> Words(std::string_view line, size_t at_most) {
   return words;
 }
 
+constexpr std::string_view kKeys[] = {"uid", "process", "cgroup", "rootfs", "netns", "link"};
+
 base::Result<void> ParseRecordLine(std::string_view line, Record* record) {
   const std::vector<std::string_view> words = Words(line, 4);
   const std::string_view key = words[0];
@@ -73,7 +75,17 @@ base::Result<void> ParseRecordLine(std::string_view line, Record* record) {
     const std::string id(words[1]);
     record->rootfs[id] = line.substr(key.size() + 1 + id.size() + 1);
     return base::Ok();
-  } else if (key != "uid" && key != "process" && key != "cgroup" && key != "rootfs") {
+  } else if (key == "netns" && words.size() >= 3) {
+    NetworkRecord network;
+    if (ParseNumber(words[1], &network.identity)) {
+      network.path = line.substr(key.size() + 1 + words[1].size() + 1);
+      record->network = std::move(network);
+      return base::Ok();
+    }
+  } else if (key == "link" && words.size() == 2 && record->network) {
+    record->network->links.emplace_back(words[1]);
+    return base::Ok();
+  } else if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
     return base::Ok();
   }
   return MakeError(Code::kInvalidArgument, "record: \"{}\" cannot be read", line);
@@ -116,6 +128,10 @@ std::string FormatRecord(const Record& record) {
   }
   for (const std::string& cgroup : record.cgroups) text += fmt::format("cgroup {}\n", cgroup);
   for (const auto& [id, path] : record.rootfs) text += fmt::format("rootfs {} {}\n", id, path);
+  if (record.network) {
+    text += fmt::format("netns {} {}\n", record.network->identity, record.network->path);
+    for (const std::string& link : record.network->links) text += fmt::format("link {}\n", link);
+  }
   return text;
 }
 

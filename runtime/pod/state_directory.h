@@ -40,11 +40,20 @@ struct ProcessRecord {
 // The process `pid` as it is now; kNotFound if there is none.
 base::Result<ProcessRecord> DescribeProcess(std::string role, pid_t pid);
 
+// What the pod changed in its network namespace: the links whose frames it took.
+struct NetworkRecord {
+  std::string path;
+  ino_t identity = 0;  // the path may lead to another by then
+  std::vector<std::string> links;
+  bool operator==(const NetworkRecord&) const = default;
+};
+
 struct Record {
   uid_t uid = 0;  // the vmm's; 0: none yet
   std::vector<ProcessRecord> processes;
   std::vector<std::string> cgroups;           // below the root of each hierarchy
   std::map<std::string, std::string> rootfs;  // container id → where its rootfs is mounted
+  std::optional<NetworkRecord> network;
   bool operator==(const Record&) const = default;
 };
 

@@ -38,6 +38,7 @@ TEST(Record, ComesBackAsWritten) {
   record.cgroups.emplace_back("/default/t1");
   record.cgroups.emplace_back("/a b");
   record.rootfs["t1"] = "/run/a b/rootfs";
+  record.network = {"/run/netns/a b", 4026532000, {"eth0", "net1"}};
   const auto parsed = ParseRecord(FormatRecord(record));
   ASSERT_TRUE(parsed);
   EXPECT_EQ(*parsed, record);
@@ -50,6 +51,9 @@ TEST(Record, RejectsWhatItDoesNotWriteAndPassesOverWhatIsNewer) {
   EXPECT_FALSE(ParseRecord("uid x\n"));
   EXPECT_FALSE(ParseRecord("rootfs t1\n"));
   EXPECT_FALSE(ParseRecord("cgroup\n"));
+  EXPECT_FALSE(ParseRecord("netns x /run/netns/a\n"));
+  EXPECT_FALSE(ParseRecord("netns 7\n"));
+  EXPECT_FALSE(ParseRecord("link eth0\n")) << "of no namespace";
   EXPECT_TRUE(ParseRecord("pin 3-4\n"));
 }
 

@@ -85,28 +85,12 @@ std::vector<std::string> EnvironmentOf(const oci::Process& process) {
   return env;
 }
 
-}  // namespace
-
+// Default handlers, descriptors, a session of its own.
 base::Result<base::UniqueFd> BeginChild(const ChildPlan& plan) {
   ResetSignals();
   base::UniqueFd channel = TRY(PlaceDescriptors(plan));
   if (setsid() < 0) return base::ErrnoError("setsid");
   return channel;
-}
-
-base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
-                             std::string_view value) {
-  const base::UniqueFd file = TRY(base::OpenInRoot(directory, path, O_WRONLY));
-  if (write(file.get(), value.data(), value.size()) < 0) {
-    return base::ErrnoError("write \"{}\" to {}", value, path);
-  }
-  return base::Ok();
-}
-
-base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score) {
-  TRY(WriteProc(proc, fmt::format("{}/oom_score_adj", getpid()), std::to_string(score)),
-      "oomScoreAdj");
-  return base::Ok();
 }
 
 // The order is runc's, and each step needs it: limits and scheduling before the user is changed;
@@ -130,6 +114,7 @@ base::Result<void> BecomeProcess(const ChildPlan& plan) {
   return BecomeUser(process);
 }
 
+// Looks the program up, says so, waits for Start and execs. Returns why it could not.
 base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
                             base::UniqueFd terminal) {
   const auto execute = [&]() -> base::Result<void> {
@@ -151,6 +136,39 @@ base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
     return base::ErrnoError("exec: \"{}\"", process.args[0]);
   };
   return std::move(execute().error());
+}
+
+}  // namespace
+
+void RunChild(const ChildPlan& plan, const std::function<base::Result<base::UniqueFd>()>& set_up) {
+  base::UniqueFd channel;
+  base::UniqueFd terminal;
+  const auto prepare = [&]() -> base::Result<void> {
+    channel = TRY(BeginChild(plan));
+    TRY(AwaitOrder(channel, InitOrder::kSetUp));
+    terminal = TRY(set_up());
+    return BecomeProcess(plan);
+  };
+  base::Result<void> prepared = prepare();
+  const base::Error error =
+      prepared ? ExecuteWhenTold(plan, channel, std::move(terminal)) : std::move(prepared.error());
+  SendFailure(channel ? base::BorrowedFd(channel) : plan.ends.channel, error);
+  _exit(127);
+}
+
+base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
+                             std::string_view value) {
+  const base::UniqueFd file = TRY(base::OpenInRoot(directory, path, O_WRONLY));
+  if (write(file.get(), value.data(), value.size()) < 0) {
+    return base::ErrnoError("write \"{}\" to {}", value, path);
+  }
+  return base::Ok();
+}
+
+base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score) {
+  TRY(WriteProc(proc, fmt::format("{}/oom_score_adj", getpid()), std::to_string(score)),
+      "oomScoreAdj");
+  return base::Ok();
 }
 
 }  // namespace agent

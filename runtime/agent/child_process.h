@@ -28,20 +28,17 @@ struct ChildPlan {
   std::function<base::Result<void>()> before_execve = {};
 };
 
-// Default handlers, 0 to 2 and the channel in place, all else closed, a session of its own.
-base::Result<base::UniqueFd> BeginChild(const ChildPlan& plan);
+// From the clone to execve, or to the report of why not: the channel and 0 to 2 in place, all else
+// closed; once the agent says so `set_up`, which puts the process into its container's root and
+// returns its terminal, if it has one; limits, capabilities and user; the look-up of its program;
+// and once the agent says so again, execve.
+[[noreturn]] void RunChild(const ChildPlan& plan,
+                           const std::function<base::Result<base::UniqueFd>()>& set_up);
 
 // A procfs of our own to write to: whatever image and mounts have put at /proc is not asked. `path`
 // is looked up below `directory`, which it cannot leave.
 base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
                              std::string_view value);
 base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score);
-
-// In the container's root: limits, scheduling, no_new_privs, capabilities and user.
-base::Result<void> BecomeProcess(const ChildPlan& plan);
-
-// Looks the program up, says so, waits for Start and execs. Returns why it could not.
-base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
-                            base::UniqueFd terminal);
 
 }  // namespace agent

@@ -4,10 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <utility>
-
 #include "runtime/agent/child_process.h"
-#include "runtime/agent/init_channel.h"
 #include "runtime/agent/mounts.h"
 #include "runtime/agent/process_identity.h"
 #include "runtime/agent/terminal.h"
@@ -28,34 +25,23 @@ base::Result<void> Join(base::BorrowedFd init) {
   return base::Ok();
 }
 
-void Run(const ExecPlan& plan) {
-  const oci::Process& process = plan.process;
-  const ChildPlan child{process, plan.seccomp, plan.personality, plan.ends, plan.init};
-  base::UniqueFd channel;
+base::Result<base::UniqueFd> SetUp(const oci::Process& process) {
+  // Not earlier: /dev/null and what else we open until here is the agent's.
+  TRY(Join(base::BorrowedFd(kKeptFd)));
+  close(kKeptFd);
+  const base::UniqueFd proc = TRY(NewFilesystem("proc", "proc", MountOptions{}));
+  TRY(SetOomScoreAdj(proc, process.oom_score_adj.value_or(0)));
   base::UniqueFd terminal;
-  const auto prepare = [&]() -> base::Result<void> {
-    channel = TRY(BeginChild(child));
-    TRY(AwaitOrder(channel, InitOrder::kSetUp));
-    // Not earlier: /dev/null and what else we open until here is the agent's.
-    TRY(Join(base::BorrowedFd(kKeptFd)));
-    close(kKeptFd);
-    const base::UniqueFd proc = TRY(NewFilesystem("proc", "proc", MountOptions{}));
-    TRY(SetOomScoreAdj(proc, process.oom_score_adj.value_or(0)));
-    if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kLeave), "terminal");
-    MakeWorkingDirectory(process.cwd);
-    return BecomeProcess(child);
-  };
-  base::Result<void> prepared = prepare();
-  const base::Error error =
-      prepared ? ExecuteWhenTold(child, channel, std::move(terminal)) : std::move(prepared.error());
-  SendFailure(channel ? base::BorrowedFd(channel) : plan.ends.channel, error);
+  if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kLeave), "terminal");
+  MakeWorkingDirectory(process.cwd);
+  return terminal;
 }
 
 }  // namespace
 
 void RunContainerExec(const ExecPlan& plan) {
-  Run(plan);
-  _exit(127);
+  RunChild({plan.process, plan.seccomp, plan.personality, plan.ends, plan.init},
+           [&plan] { return SetUp(plan.process); });
 }
 
 oci::Process CompleteExec(oci::Process exec, const oci::Process& init) {

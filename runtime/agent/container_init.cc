@@ -11,7 +11,6 @@
 #include "oci/state.h"
 #include "runtime/agent/child_process.h"
 #include "runtime/agent/devices.h"
-#include "runtime/agent/init_channel.h"
 #include "runtime/agent/loopback.h"
 #include "runtime/agent/pod_settings.h"
 #include "runtime/agent/process_identity.h"
@@ -92,37 +91,27 @@ base::Result<void> RunStartContainerHooks(const InitPlan& plan) {
   return base::Ok();
 }
 
-void Run(const InitPlan& plan) {
+base::Result<base::UniqueFd> SetUp(const InitPlan& plan) {
   const oci::Process& process = *plan.spec.process;
-  const ChildPlan child{
-      process,
-      plan.seccomp,
-      plan.spec.linux_config.personality ? &*plan.spec.linux_config.personality : nullptr,
-      plan.ends,
-      {},
-      [&plan] { return RunStartContainerHooks(plan); }};
-  base::UniqueFd channel;
+  TRY(SetUpSystem(plan));
   base::UniqueFd terminal;
-  const auto prepare = [&]() -> base::Result<void> {
-    channel = TRY(BeginChild(child));
-    TRY(AwaitOrder(channel, InitOrder::kSetUp));
-    TRY(SetUpSystem(plan));
-    if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kShow), "terminal");
-    MakeWorkingDirectory(process.cwd);
-    TRY(FinishRootfs(plan.spec));
-    return BecomeProcess(child);
-  };
-  base::Result<void> prepared = prepare();
-  const base::Error error =
-      prepared ? ExecuteWhenTold(child, channel, std::move(terminal)) : std::move(prepared.error());
-  SendFailure(channel ? base::BorrowedFd(channel) : plan.ends.channel, error);
+  if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kShow), "terminal");
+  MakeWorkingDirectory(process.cwd);
+  TRY(FinishRootfs(plan.spec));
+  return terminal;
 }
 
 }  // namespace
 
 void RunContainerInit(const InitPlan& plan) {
-  Run(plan);
-  _exit(127);
+  const auto& personality = plan.spec.linux_config.personality;
+  RunChild({*plan.spec.process,
+            plan.seccomp,
+            personality ? &*personality : nullptr,
+            plan.ends,
+            {},
+            [&plan] { return RunStartContainerHooks(plan); }},
+           [&plan] { return SetUp(plan); });
 }
 
 }  // namespace agent

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/agent/mounts.h"
+#include "runtime/agent/rootfs.h"
 #include "runtime/base/file.h"
 #include "runtime/base/socket.h"
 
@@ -16,14 +18,37 @@ namespace {
 
 constexpr char kBusybox[] = "/usr/bin/busybox";
 
+// A mount namespace whose root is ours. In a chroot, as that of a build, they differ, and
+// pivot_root(2) then moves ours alone, in a container too: an exec, which joins the namespace,
+// would come to the outer machine's root. The agent itself is never in a chroot.
+base::Result<void> EnterOwnMounts() {
+  if (unshare(CLONE_NEWNS) != 0) return base::ErrnoError("unshare(CLONE_NEWNS)");
+  const base::UniqueFd own = TRY(base::Open("/", O_PATH | O_DIRECTORY));
+  const base::UniqueFd mounts = TRY(base::Open("/proc/self/ns/mnt", O_RDONLY));
+  // To the root of a namespace in which we are: setns(2), "CLONE_NEWNS".
+  if (setns(mounts.get(), CLONE_NEWNS) != 0) return base::ErrnoError("setns");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return base::ErrnoError("mount propagation");
+  }
+  struct statx ours {
+  }, outer{};
+  constexpr unsigned int kWanted = STATX_INO | STATX_MNT_ID;
+  if (statx(own.get(), "", AT_EMPTY_PATH, kWanted, &ours) != 0 ||
+      statx(AT_FDCWD, "/", 0, kWanted, &outer) != 0) {
+    return base::ErrnoError("statx");
+  }
+  if (ours.stx_mnt_id == outer.stx_mnt_id && ours.stx_ino == outer.stx_ino) return base::Ok();
+  const base::UniqueFd tree = TRY(CloneTree(own, true));
+  TRY(Attach(tree, own));
+  return EnterRootfs(tree);
+}
+
 // The mount namespace of the test program, once. Empty: it is ready.
 std::string Isolate() {
   static const std::string problem = [] {
     if (geteuid() != 0) return std::string("not root");
-    if (unshare(CLONE_NEWNS) != 0) return std::string("unshare(CLONE_NEWNS) is not permitted");
-    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-      return std::string("mount propagation cannot be changed");
-    }
+    const base::Result<void> entered = EnterOwnMounts();
+    if (!entered) return "no mounts of our own: " + entered.error().Message();
     if (access(kBusybox, X_OK) != 0) return std::string("busybox-static is not installed");
     signal(SIGPIPE, SIG_IGN);
     return std::string();

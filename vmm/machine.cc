@@ -25,21 +25,25 @@ base::Result<uint32_t> PinsFor(size_t devices) {
 }
 }  // namespace
 
+base::Result<EmptyVm> EmptyVm::Create(base::UniqueFd kvm) {
+  kvm::System system = TRY(kvm::System::Create(std::move(kvm)));
+  kvm::VmFd vm = TRY(kvm::VmFd::Create(system));
+  return EmptyVm{std::move(system), std::move(vm)};
+}
+
 // The recipe. Nothing runs before the last step; an error anywhere takes all of it down.
-base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, base::EventLoop& loop,
-                                                       Events events) {
+base::Result<std::unique_ptr<Machine>> Machine::Create(EmptyVm vm, MachineConfig config,
+                                                       base::EventLoop& loop, Events events) {
   GuestTopology topology = TRY(GuestTopology::Create(config.vcpus), "guest topology");
   if (config.later_vcpus >= topology.size()) {
     return base::MakeError(base::Code::kInvalidArgument, "no vCPU that boots");
   }
   const size_t present = topology.size() - config.later_vcpus;
   const uint32_t pins = TRY(PinsFor(config.devices.size()));
-  kvm::System system = TRY(kvm::System::Create(std::move(config.kvm)));
-  kvm::VmFd vm = TRY(kvm::VmFd::Create(system));
   std::unique_ptr<GuestMemory> memory = TRY(GuestMemory::Create(config.memory_bytes, config.nodes));
-  std::unique_ptr<Machine> machine(new Machine(loop, std::move(events), std::move(system),
-                                               std::move(vm), std::move(memory),
-                                               std::move(topology), present, pins));
+  std::unique_ptr<Machine> machine(new Machine(loop, std::move(events), std::move(vm),
+                                               std::move(memory), std::move(topology), present,
+                                               pins));
   TRY(machine->SetUpKvm(pins));
   TRY(machine->AddDevices(config));
   const LoadedKernel kernel = TRY(machine->LoadGuest(config));
@@ -48,13 +52,13 @@ base::Result<std::unique_ptr<Machine>> Machine::Create(MachineConfig config, bas
   return machine;
 }
 
-Machine::Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
+Machine::Machine(base::EventLoop& loop, Events events, EmptyVm vm,
                  std::unique_ptr<GuestMemory> memory, GuestTopology topology, size_t present,
                  uint32_t pins)
     : loop_(loop),
       events_(std::move(events)),
-      system_(std::move(system)),
-      vm_(std::move(vm)),
+      system_(std::move(vm.system)),
+      vm_(std::move(vm.vm)),
       memory_(std::move(memory)),
       topology_(std::move(topology)),
       present_(present),

@@ -56,8 +56,17 @@ struct SpareConfig {};
 using DeviceConfig =
     std::variant<BlkConfig, FsConfig, VsockConfig, RngConfig, NetConfig, SpareConfig>;
 
+// KVM's side of a machine, still empty. Apart, because KVM_CREATE_VM comes before the process joins
+// its pod's cgroups, and all the rest after.
+struct EmptyVm {
+  // Takes /dev/kvm.
+  static base::Result<EmptyVm> Create(base::UniqueFd kvm);
+
+  kvm::System system;
+  kvm::VmFd vm;
+};
+
 struct MachineConfig {
-  base::UniqueFd kvm;
   base::UniqueFd kernel;
   base::UniqueFd initrd;   // may be invalid: none
   base::UniqueFd console;  // may be invalid: no serial port
@@ -82,8 +91,8 @@ class Machine {
   };
 
   // Everything but the vCPU threads. `loop` is borrowed for the machine's life.
-  static base::Result<std::unique_ptr<Machine>> Create(MachineConfig config, base::EventLoop& loop,
-                                                       Events events);
+  static base::Result<std::unique_ptr<Machine>> Create(EmptyVm vm, MachineConfig config,
+                                                       base::EventLoop& loop, Events events);
   ~Machine();
 
   // Makes the vCPU threads; they wait for Run. `on_thread_start`: first thing on each of them.
@@ -97,9 +106,8 @@ class Machine {
   std::map<std::string, uint64_t> ExitCounts() const { return vcpus_.ExitCounts(); }
 
  private:
-  Machine(base::EventLoop& loop, Events events, kvm::System system, kvm::VmFd vm,
-          std::unique_ptr<GuestMemory> memory, GuestTopology topology, size_t present,
-          uint32_t pins);
+  Machine(base::EventLoop& loop, Events events, EmptyVm vm, std::unique_ptr<GuestMemory> memory,
+          GuestTopology topology, size_t present, uint32_t pins);
 
   bool wide_apic_ids() const;
   base::Result<void> SetUpKvm(uint32_t pins);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "runtime/base/file.h"
+#include "runtime/base/process_tree.h"
 
 namespace cpu {
 namespace {
@@ -131,17 +132,9 @@ base::Result<void> MoveProcess(pid_t pid, const CpuSet& cpus, bool with_children
   for (const pid_t tid : *tids) {
     auto moved = SetAndVerify(tid, cpus);
     if (!moved && moved.error().error_number() != ESRCH) return moved;
-    if (!with_children) continue;
-    // proc(5): needs CONFIG_PROC_CHILDREN, which every distribution has.
-    const auto children = base::ReadFile(fmt::format("/proc/{}/task/{}/children", pid, tid));
-    const char* at = children ? children->data() : nullptr;
-    const char* const end = children ? at + children->size() : nullptr;
-    for (pid_t child = 0; at < end; ++at) {
-      const auto [next, error] = std::from_chars(at, end, child);
-      if (error == std::errc()) TRY(MoveProcess(child, cpus));
-      at = std::max(at, next);
-    }
   }
+  if (!with_children) return base::Ok();
+  for (const pid_t child : base::ChildrenOf(pid)) TRY(MoveProcess(child, cpus));
   return base::Ok();
 }
 

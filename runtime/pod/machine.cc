@@ -23,7 +23,7 @@ constexpr const char* kShareTag = "pinion";
 constexpr std::chrono::seconds kLastWords{2};
 
 // Indices of Configure's descriptors.
-enum : int32_t { kKvm, kKernel, kInitrd, kConsole, kFs, kFirstTap };
+enum : int32_t { kKernel, kInitrd, kConsole, kFs, kFirstTap };
 static_assert(kFirstTap + network::kMaxCards <= kMaxControlFds);
 
 base::Result<base::UniqueFd> OpenKvm() {
@@ -51,7 +51,7 @@ void Machine::Boot(std::function<void(base::Result<void>)> done) {
   booting_since_ = std::chrono::steady_clock::now();
   boot_done_ = std::move(done);
   base::Result<void> spawned = Spawn();
-  if (spawned) spawned = SendConfigure();
+  if (spawned) spawned = SendCreateVm();
   if (!spawned) FailBoot(std::move(spawned.error()));
 }
 
@@ -75,7 +75,6 @@ base::Result<void> Machine::Spawn() {
 }
 
 void Machine::FillConfigure(v1::Configure* configure) const {
-  configure->set_kvm_fd(kKvm);
   configure->set_kernel_fd(kKernel);
   configure->set_initrd_fd(kInitrd);
   configure->set_console_fd(kConsole);
@@ -115,15 +114,37 @@ void Machine::FillConfigure(v1::Configure* configure) const {
   }
 }
 
-base::Result<void> Machine::SendConfigure() {
+base::Result<void> Machine::SendCreateVm() {
   const base::UniqueFd kvm = TRY(OpenKvm());
+  const base::BorrowedFd fds[] = {kvm};
+  v1::ToVmm request;
+  request.mutable_create_vm()->set_kvm_fd(0);
+  vmm_->Request(request, fds,
+                [this](base::Result<void> result) { OnVmCreated(std::move(result)); });
+  return base::Ok();
+}
+
+void Machine::OnVmCreated(base::Result<void> result) {
+  if (!Continue(std::move(result), "create the VM")) return;
+  worker_.Compute<base::Result<void>>(
+      [join = options_.join, vmm = vmm_->pid(), virtiofsd = virtiofsd_->pid()] {
+        return join(vmm, virtiofsd);
+      },
+      [this, alive = std::weak_ptr(alive_)](base::Result<void> joined) {
+        if (alive.expired() || !Continue(std::move(joined), "join the pod's cgroups")) return;
+        base::Result<void> sent = SendConfigure();
+        if (!sent) FailBoot(std::move(sent.error()));
+      });
+}
+
+base::Result<void> Machine::SendConfigure() {
   const base::UniqueFd kernel = TRY(base::Open(options_.kernel, O_RDONLY), "guest kernel");
   const base::UniqueFd initrd = TRY(base::Open(options_.initrd, O_RDONLY), "guest initrd");
   const base::UniqueFd console = console_->TakeWriteEnd();
   const base::UniqueFd fs = virtiofsd_->TakeConnection();
   // The vmm alone holds them then: the taps are gone as soon as it is.
   const std::vector<base::UniqueFd> taps = std::move(options_.taps);
-  std::vector<base::BorrowedFd> fds = {kvm, kernel, initrd, console, fs};
+  std::vector<base::BorrowedFd> fds = {kernel, initrd, console, fs};
   fds.insert(fds.end(), taps.begin(), taps.end());
   v1::ToVmm request;
   FillConfigure(request.mutable_configure());

@@ -66,8 +66,11 @@ struct MachineOptions {
   std::string state_directory;  // for its socket and the console log
   std::chrono::seconds connect_timeout{60};
   std::chrono::seconds call_timeout{30};
-  // On the worker. `place`: the vCPU threads wait; masks and cgroups are to be set and verified.
-  // `limit`: the agent has answered; the CPU limit is to be put in force.
+  // On the worker. `join`: the machine is still empty; its processes are to join the pod's cgroups,
+  // which pay for the guest's memory. `place`: the vCPU threads wait; their cgroup and all masks
+  // are to be set and verified. `limit`: the agent has answered; the CPU limit is to be put in
+  // force.
+  std::function<base::Result<void>(pid_t vmm, pid_t virtiofsd)> join;
   std::function<base::Result<void>(pid_t vmm, pid_t virtiofsd)> place;
   std::function<base::Result<void>()> limit;
   // A process of the machine exists; an error ends the boot.
@@ -105,6 +108,8 @@ class Machine {
   enum class State { kNew, kBooting, kRunning, kEnded };
 
   base::Result<void> Spawn();
+  base::Result<void> SendCreateVm();
+  void OnVmCreated(base::Result<void> result);
   base::Result<void> SendConfigure();
   void FillConfigure(pinion::vmm::v1::Configure* configure) const;
   void OnConfigured(base::Result<void> result);

@@ -8,6 +8,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
+#include "runtime/base/process_tree.h"
 #include "runtime/cgroup/allowed_cpus.h"
 #include "runtime/cgroup/cgroup_path.h"
 #include "runtime/cpu/affinity.h"
@@ -95,9 +96,16 @@ base::Result<void> Placement::MakeCgroups() {
   return base::Ok();
 }
 
+base::Result<void> Placement::Join(const std::vector<pid_t>& processes) {
+  for (const pid_t pid : processes) {
+    TRY(cgroup_->AddVmmProcess(pid));
+    // Looked for afterwards: what it starts from now on is born there.
+    TRY(Join(base::ChildrenOf(pid)));
+  }
+  return base::Ok();
+}
+
 base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers) {
-  TRY(cgroup_->AddVmmProcess(vmm));
-  for (const pid_t helper : helpers) TRY(cgroup_->AddVmmProcess(helper));
   vcpus_ = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size()));
   for (const pid_t tid : vcpus_) TRY(cgroup_->AddVcpuThread(tid));
   TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));

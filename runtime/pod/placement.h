@@ -39,8 +39,12 @@ class Placement {
   // here on the plan in force is in `plan_file`, too. Logs the plan's notes.
   base::Result<void> Claim(const std::string& plan_file);
   base::Result<void> MakeCgroups();
-  // The vCPU threads of `vmm` exist and wait: moves them and `helpers` (processes that belong to
-  // the pod), sets the masks, and reads all back. The shim's own threads go where the vmm's do.
+  // Moves the machine's processes, and those that they have started, to the pod's cgroup. After
+  // KVM_CREATE_VM and before the guest's memory is touched.
+  base::Result<void> Join(const std::vector<pid_t>& processes);
+  // The vCPU threads of `vmm`, which has joined, exist and wait: moves them to their leaf, sets the
+  // masks, theirs and those of `helpers` (processes that belong to the pod), and reads all back.
+  // The shim's own threads go where the vmm's do.
   base::Result<void> Place(pid_t vmm, const std::vector<pid_t>& helpers);
   // Other pods' pins have changed: housekeeping and floating threads keep off them (rule R7).
   base::Result<void> FollowPins();

@@ -65,6 +65,9 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   const base::Result<void> watched = WatchPins();
   if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
   MachineOptions options = std::move(setup->machine);
+  options.join = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
+    return placement->Join({vmm, virtiofsd});
+  };
   options.place = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Place(vmm, {virtiofsd});
   };

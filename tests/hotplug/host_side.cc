@@ -159,10 +159,9 @@ class Host {
 v1::ToVmm ConfigureMessage(const std::string& rounds, const std::string& vendor) {
   v1::ToVmm message;
   v1::Configure& configure = *message.mutable_configure();
-  configure.set_kvm_fd(0);
-  configure.set_kernel_fd(1);
-  configure.set_initrd_fd(2);
-  configure.set_console_fd(3);
+  configure.set_kernel_fd(0);
+  configure.set_initrd_fd(1);
+  configure.set_console_fd(2);
   configure.set_command_line("nowatchdog rcupdate.rcu_cpu_stall_suppress=1 loglevel=0 rounds=" +
                              rounds);
   configure.set_memory_mib(192);
@@ -196,11 +195,17 @@ Result<void> Run(const std::vector<std::string>& arguments) {
                                                   CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP}));
   theirs.Reset();
   Host host(std::move(ours), vmm.pid(), directory + "/console");
-  const base::BorrowedFd fds[] = {kvm, kernel, initrd, console};
+  const base::BorrowedFd kvm_fds[] = {kvm};
+  const base::BorrowedFd fds[] = {kernel, initrd, console};
+  v1::ToVmm create;
+  create.mutable_create_vm();
   v1::ToVmm run;
   run.mutable_run();
-  Result<void> result =
-      host.MustDo(ConfigureMessage(arguments[3], arguments.size() > 5 ? arguments[5] : ""), fds);
+  Result<void> result = host.MustDo(create, kvm_fds);
+  if (result) {
+    result =
+        host.MustDo(ConfigureMessage(arguments[3], arguments.size() > 5 ? arguments[5] : ""), fds);
+  }
   if (result) result = host.MustDo(run);
   if (result) result = host.Storm(atoi(arguments[3].c_str()));
   TRY(vmm.Signal(SIGKILL));

@@ -25,8 +25,7 @@ namespace v1 = pinion::vmm::v1;
 using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kMemoryMib = 192;
-constexpr uint64_t kConfigureId = 1;
-constexpr uint64_t kRunId = 2;
+enum : uint64_t { kCreateVmId = 1, kConfigureId, kRunId };
 
 // By the node's share of the CPUs (rule R9).
 std::vector<uint64_t> SplitMemory(const cpu::CpuPlan& plan, size_t nodes) {
@@ -41,14 +40,21 @@ std::vector<uint64_t> SplitMemory(const cpu::CpuPlan& plan, size_t nodes) {
   return shares;
 }
 
+// The vmm takes requests in their order: nobody need wait for the answer.
+v1::ToVmm CreateVmMessage() {
+  v1::ToVmm message;
+  message.set_id(kCreateVmId);
+  message.mutable_create_vm();
+  return message;
+}
+
 v1::ToVmm ConfigureMessage(const BootOptions& options, const Case& planned, uint32_t host_nodes) {
   v1::ToVmm message;
   message.set_id(kConfigureId);
   v1::Configure& configure = *message.mutable_configure();
-  configure.set_kvm_fd(0);
-  configure.set_kernel_fd(1);
-  configure.set_initrd_fd(2);
-  configure.set_console_fd(3);
+  configure.set_kernel_fd(0);
+  configure.set_initrd_fd(1);
+  configure.set_console_fd(2);
   configure.set_command_line(std::string("nowatchdog rcupdate.rcu_cpu_stall_suppress=1 ") +
                              (options.talks ? "console=ttyS0 ignore_loglevel" : "loglevel=0"));
   configure.set_memory_mib(kMemoryMib);
@@ -159,8 +165,10 @@ base::Result<std::string> Boot(const BootOptions& options, const Case& planned,
                                    .clone_flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
                                                   CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP}));
   theirs.Reset();
-  const base::BorrowedFd fds[] = {kvm, kernel, initrd, console};
-  base::Result<void> served = Send(ours, ConfigureMessage(options, planned, host_nodes), fds);
+  const base::BorrowedFd kvm_fds[] = {kvm};
+  const base::BorrowedFd fds[] = {kernel, initrd, console};
+  base::Result<void> served = Send(ours, CreateVmMessage(), kvm_fds);
+  if (served) served = Send(ours, ConfigureMessage(options, planned, host_nodes), fds);
   if (served) served = Serve(ours, vmm.pid(), options, planned, host_nodes);
   TRY(vmm.Signal(SIGKILL));
   TRY(vmm.Wait());

@@ -35,6 +35,7 @@ namespace fs = std::filesystem;
 using base::Result;
 
 constexpr uint32_t kUid = 54321;
+enum : uint64_t { kCreateVmId = 1, kConfigureId, kRunId };
 int failures = 0;
 
 void Expect(bool condition, const std::string& what) {
@@ -116,14 +117,21 @@ Result<void> MakeFiles(const fs::path& directory) {
   return base::Ok();
 }
 
+// The vmm takes requests in their order: nobody need wait for the answer.
+v1::ToVmm CreateVmMessage() {
+  v1::ToVmm message;
+  message.set_id(kCreateVmId);
+  message.mutable_create_vm();
+  return message;
+}
+
 v1::ToVmm ConfigureMessage() {
   v1::ToVmm message;
-  message.set_id(1);
+  message.set_id(kConfigureId);
   auto& configure = *message.mutable_configure();
-  configure.set_kvm_fd(0);
-  configure.set_kernel_fd(1);
-  configure.set_initrd_fd(2);
-  configure.set_console_fd(3);
+  configure.set_kernel_fd(0);
+  configure.set_initrd_fd(1);
+  configure.set_console_fd(2);
   configure.set_command_line("console=ttyS0 quiet loglevel=4 panic=1");
   configure.set_memory_mib(256);
   for (uint32_t i = 0; i < 2; ++i) {
@@ -132,12 +140,12 @@ v1::ToVmm ConfigureMessage() {
     vcpu.set_core(i);
     vcpu.set_l2(i);
   }
-  configure.add_devices()->mutable_blk()->set_fd(4);
+  configure.add_devices()->mutable_blk()->set_fd(3);
   auto& read_only = *configure.add_devices()->mutable_blk();
-  read_only.set_fd(5);
+  read_only.set_fd(4);
   read_only.set_read_only(true);
   auto& share = *configure.add_devices()->mutable_fs();
-  share.set_fd(6);
+  share.set_fd(5);
   share.set_tag(plan::kTag);
   configure.add_devices()->mutable_vsock()->set_guest_cid(3);
   configure.add_devices()->mutable_rng();
@@ -162,10 +170,10 @@ Result<v1::Exited> Serve(base::BorrowedFd socket, pid_t pid) {
       return base::MakeError(base::Code::kInternal, "an unreadable message");
     }
     if (message.code() != 0) return base::Error(base::Code::kInternal, message.message());
-    if (message.id() == 1) {
+    if (message.id() == kConfigureId) {
       JudgeJail(pid);
       v1::ToVmm run;
-      run.set_id(2);
+      run.set_id(kRunId);
       run.mutable_run();
       TRY(Send(socket, run));
     }
@@ -195,7 +203,9 @@ Result<void> Run(char** argv) {
       TRY(base::Open(directory / "console", O_CREAT | O_TRUNC | O_WRONLY, 0600));
   const base::UniqueFd disk = TRY(base::Open(directory / "disk", O_RDWR));
   const base::UniqueFd read_only = TRY(base::Open(directory / "disk-ro", O_RDONLY));
-  const base::BorrowedFd fds[] = {kvm, kernel, initrd, console, disk, read_only, share};
+  const base::BorrowedFd kvm_fds[] = {kvm};
+  const base::BorrowedFd fds[] = {kernel, initrd, console, disk, read_only, share};
+  TRY(Send(ours, CreateVmMessage(), kvm_fds));
   TRY(Send(ours, ConfigureMessage(), fds));
   const v1::Exited exited = TRY(Serve(ours, vmm.pid()));
   Expect(exited.reason() == v1::Exited::POWER_OFF,

@@ -180,7 +180,6 @@ base::Result<DeviceConfig> OpenDisk(std::string path) {
 
 base::Result<MachineConfig> MakeConfig(const BootOptions& options) {
   MachineConfig config;
-  config.kvm = TRY(base::Open("/dev/kvm", O_RDWR));
   config.kernel = TRY(base::Open(options.kernel, O_RDONLY));
   if (!options.initrd.empty()) config.initrd = TRY(base::Open(options.initrd, O_RDONLY));
   if (options.console) {
@@ -211,8 +210,10 @@ base::Result<Stop> RunMachine(const BootOptions& options) {
   std::optional<Stop> end;
   const auto start = std::chrono::steady_clock::now();
   MachineConfig config = TRY(MakeConfig(options));
+  base::UniqueFd kvm = TRY(base::Open("/dev/kvm", O_RDWR));
+  EmptyVm vm = TRY(EmptyVm::Create(std::move(kvm)));
   std::unique_ptr<Machine> machine = TRY(Machine::Create(
-      std::move(config), *loop,
+      std::move(vm), std::move(config), *loop,
       {.on_stopped =
            [&](const Stop& stop) {
              end = stop;

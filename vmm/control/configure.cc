@@ -171,11 +171,15 @@ base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
 
 }  // namespace
 
+base::Result<base::UniqueFd> ReadCreateVm(const v1::CreateVm& message,
+                                          std::vector<base::UniqueFd> fds) {
+  return FdTable(std::move(fds)).Take(message.kvm_fd(), "kvm_fd");
+}
+
 base::Result<MachineConfig> ReadConfigure(const v1::Configure& message,
                                           std::vector<base::UniqueFd> fds) {
   FdTable table(std::move(fds));
   MachineConfig config;
-  config.kvm = TRY(table.Take(message.kvm_fd(), "kvm_fd"));
   config.kernel = TRY(table.Take(message.kernel_fd(), "kernel_fd"));
   config.initrd = TRY(table.TakeOptional(message.initrd_fd(), "initrd_fd"));
   config.console = TRY(table.TakeOptional(message.console_fd(), "console_fd"));

@@ -1,5 +1,6 @@
-// From the shim's Configure message to a MachineConfig. The shim is trusted, but its message is
-// checked all the same: indices, limits, enums. Thread rule: reentrant.
+// The shim's CreateVm and Configure messages: the latter becomes a MachineConfig. The shim is
+// trusted, but its messages are checked all the same: indices, limits, enums. Thread rule:
+// reentrant.
 #pragma once
 
 #include <vector>
@@ -10,9 +11,14 @@
 
 namespace pinion::vmm::v1 {
 class Configure;
-}
+class CreateVm;
+}  // namespace pinion::vmm::v1
 
 namespace vmm {
+
+// /dev/kvm, out of `fds`. kInvalidArgument, naming the field.
+base::Result<base::UniqueFd> ReadCreateVm(const pinion::vmm::v1::CreateVm& message,
+                                          std::vector<base::UniqueFd> fds);
 
 // Takes the descriptors that the message names out of `fds`. kInvalidArgument, naming the field.
 base::Result<MachineConfig> ReadConfigure(const pinion::vmm::v1::Configure& message,

@@ -20,37 +20,45 @@ std::vector<base::UniqueFd> Fds(size_t count) {
 
 v1::Configure Good() {
   v1::Configure message;
-  message.set_kvm_fd(0);
-  message.set_kernel_fd(1);
+  message.set_kernel_fd(0);
   message.set_initrd_fd(-1);
-  message.set_console_fd(2);
+  message.set_console_fd(1);
   message.set_memory_mib(128);
   message.add_vcpus();
   message.add_devices()->mutable_vsock()->set_guest_cid(3);
-  message.mutable_devices()->Add()->mutable_blk()->set_fd(3);
+  message.mutable_devices()->Add()->mutable_blk()->set_fd(2);
   return message;
 }
 
 TEST(ReadConfigure, TakesEveryDescriptorOnce) {
-  auto config = ReadConfigure(Good(), Fds(4));
+  auto config = ReadConfigure(Good(), Fds(3));
   ASSERT_TRUE(config) << config.error().Message();
-  EXPECT_TRUE(config->kvm && config->kernel && config->console);
+  EXPECT_TRUE(config->kernel && config->console);
   EXPECT_FALSE(config->initrd);
   EXPECT_EQ(config->memory_bytes, 128ull << 20);
   ASSERT_EQ(config->devices.size(), 2u);
   EXPECT_EQ(std::get<VsockConfig>(config->devices[0]).guest_cid, 3u);
 }
 
+TEST(ReadCreateVm, TakesItsDescriptorAndNoOther) {
+  v1::CreateVm message;
+  auto kvm = ReadCreateVm(message, Fds(1));
+  EXPECT_TRUE(kvm && *kvm);
+  message.set_kvm_fd(1);
+  auto none = ReadCreateVm(message, Fds(1));
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().Message(), HasSubstr("kvm_fd: descriptor 1 of 1"));
+}
+
 std::string Refusal(const std::function<void(v1::Configure&)>& change) {
   v1::Configure message = Good();
   change(message);
-  auto config = ReadConfigure(message, Fds(4));
+  auto config = ReadConfigure(message, Fds(3));
   return config ? "accepted" : config.error().Message();
 }
 
 TEST(ReadConfigure, RefusesIndicesThatAreNotThere) {
-  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_kvm_fd(-1); }), HasSubstr("kvm_fd"));
-  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_kernel_fd(4); }), HasSubstr("kernel_fd"));
+  EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_kernel_fd(3); }), HasSubstr("kernel_fd"));
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_initrd_fd(-2); }), HasSubstr("initrd_fd"));
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_console_fd(0); }), HasSubstr("is taken"));
 }
@@ -59,7 +67,7 @@ TEST(ReadConfigure, RefusesANetworkCardWithoutAnAddressOrWithAnOddMtu) {
   const auto net = [](size_t mac_bytes, uint32_t mtu) {
     return [=](v1::Configure& m) {
       v1::Net& card = *m.mutable_devices(1)->mutable_net();
-      card.set_fd(3);
+      card.set_fd(2);
       card.set_mac(std::string(mac_bytes, '\2'));
       card.set_mtu(mtu);
     };
@@ -83,7 +91,7 @@ TEST(ReadConfigure, VcpusThatMayComeFollowThoseThatBoot) {
   v1::Configure message = Good();
   message.add_later_vcpus()->set_index(1);
   message.mutable_later_vcpus(0)->set_core(1);
-  auto config = ReadConfigure(message, Fds(4));
+  auto config = ReadConfigure(message, Fds(3));
   ASSERT_TRUE(config) << config.error().Message();
   ASSERT_EQ(config->vcpus.size(), 2u);
   EXPECT_EQ(config->vcpus[1].core, 1u);
@@ -107,7 +115,7 @@ v1::Configure TwoNodes() {
 }
 
 TEST(ReadConfigure, TakesNodes) {
-  auto config = ReadConfigure(TwoNodes(), Fds(4));
+  auto config = ReadConfigure(TwoNodes(), Fds(3));
   ASSERT_TRUE(config) << config.error().Message();
   ASSERT_EQ(config->nodes.size(), 2u);
   EXPECT_EQ(config->nodes[1].bytes, 64ull << 20);

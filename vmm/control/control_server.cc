@@ -86,6 +86,8 @@ void ControlServer::Dispatch(const v1::ToVmm& message, std::vector<base::UniqueF
 base::Result<void> ControlServer::Handle(const v1::ToVmm& message, std::vector<base::UniqueFd> fds,
                                          bool& reply_later) {
   switch (message.request_case()) {
+    case v1::ToVmm::kCreateVm:
+      return CreateVm(message, std::move(fds));
     case v1::ToVmm::kConfigure:
       return Configure(message, std::move(fds));
     case v1::ToVmm::kRun:
@@ -112,12 +114,20 @@ base::Result<void> ControlServer::Handle(const v1::ToVmm& message, std::vector<b
   }
 }
 
+base::Result<void> ControlServer::CreateVm(const v1::ToVmm& message,
+                                           std::vector<base::UniqueFd> fds) {
+  if (state_ != State::kIdle || vm_) return WrongState("CreateVm");
+  base::UniqueFd kvm = TRY(ReadCreateVm(message.create_vm(), std::move(fds)));
+  vm_ = TRY(EmptyVm::Create(std::move(kvm)));
+  return base::Ok();
+}
+
 base::Result<void> ControlServer::Configure(const v1::ToVmm& message,
                                             std::vector<base::UniqueFd> fds) {
-  if (state_ != State::kIdle) return WrongState("Configure");
+  if (state_ != State::kIdle || !vm_) return WrongState("Configure");
   MachineConfig config = TRY(ReadConfigure(message.configure(), std::move(fds)));
   machine_ = TRY(
-      Machine::Create(std::move(config), loop_,
+      Machine::Create(*std::exchange(vm_, std::nullopt), std::move(config), loop_,
                       {.on_stopped = [this](const Stop& stop) { OnStopped(stop); },
                        .on_vsock_connect =
                            [this](uint32_t host_port, uint32_t guest_port, base::UniqueFd stream) {

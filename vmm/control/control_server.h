@@ -1,6 +1,6 @@
 // ControlServer: the vmm's end of the line to the shim (agent-proto/proto/vmm_control.proto).
 //
-//   Configure once ─► Run ─► (Pause ─► Resume | AddCpus | RemoveCpus)* ─► Exited, then Done
+//   CreateVm ─► Configure ─► Run ─► (Pause ─► Resume | AddCpus | RemoveCpus)* ─► Exited, then Done
 //
 // Thread rule: bound to the reactor. When the shim's end is closed the process ends at once, for
 // nobody is left to run the guest for.
@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,6 +45,8 @@ class ControlServer {
   void Dispatch(const pinion::vmm::v1::ToVmm& message, std::vector<base::UniqueFd> fds);
   base::Result<void> Handle(const pinion::vmm::v1::ToVmm& message, std::vector<base::UniqueFd> fds,
                             bool& reply_later);
+  base::Result<void> CreateVm(const pinion::vmm::v1::ToVmm& message,
+                              std::vector<base::UniqueFd> fds);
   base::Result<void> Configure(const pinion::vmm::v1::ToVmm& message,
                                std::vector<base::UniqueFd> fds);
   base::Result<void> Pause(uint64_t id);
@@ -61,6 +64,7 @@ class ControlServer {
   State state_ = State::kIdle;
   std::vector<std::byte> buffer_;
   base::Watch watch_;
+  std::optional<EmptyVm> vm_;  // from CreateVm to Configure
   std::unique_ptr<Machine> machine_;
 };
 

@@ -63,11 +63,20 @@ TEST_F(ControlServerTest, RequestsOutOfOrderAreRefusedAndAnswered) {
   EXPECT_EQ(Ask(add).code(), static_cast<int>(base::Code::kFailedPrecondition));
 }
 
-TEST_F(ControlServerTest, AConfigureThatCannotBeDoneIsAnsweredWithItsReason) {
+TEST_F(ControlServerTest, NothingIsConfiguredBeforeThereIsAVm) {
   v1::ToVmm configure;
   configure.set_id(1);
-  configure.mutable_configure()->set_kvm_fd(3);
+  configure.mutable_configure();
   const v1::FromVmm reply = Ask(configure);
+  EXPECT_EQ(reply.code(), static_cast<int>(base::Code::kFailedPrecondition));
+  EXPECT_THAT(reply.message(), HasSubstr("Configure"));
+}
+
+TEST_F(ControlServerTest, ACreateVmThatCannotBeDoneIsAnsweredWithItsReason) {
+  v1::ToVmm create;
+  create.set_id(1);
+  create.mutable_create_vm()->set_kvm_fd(3);
+  const v1::FromVmm reply = Ask(create);
   EXPECT_EQ(reply.code(), static_cast<int>(base::Code::kInvalidArgument));
   EXPECT_THAT(reply.message(), HasSubstr("kvm_fd"));
 }

@@ -24,6 +24,7 @@ class Layout {
   // kFailedPrecondition if another's processes are in there; then nothing was changed.
   virtual base::Result<void> Make(const std::string& path, std::vector<std::string>& notes) = 0;
   virtual base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) = 0;
+  virtual base::Result<void> AddVmmThread(const std::string& path, pid_t tid) = 0;
   virtual base::Result<void> AddVcpuThread(const std::string& path, pid_t tid) = 0;
   // `leaf` is kVcpuLeaf or kVmmLeaf. False: no cpuset controller there.
   virtual base::Result<bool> SetCpuset(const std::string& leaf_path, const std::string& cpus,

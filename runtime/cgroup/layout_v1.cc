@@ -19,6 +19,7 @@ class LayoutV1 final : public Layout {
 
   base::Result<void> Make(const std::string& path, std::vector<std::string>& notes) override;
   base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) override;
+  base::Result<void> AddVmmThread(const std::string& path, pid_t tid) override;
   base::Result<void> AddVcpuThread(const std::string& path, pid_t tid) override;
   base::Result<bool> SetCpuset(const std::string& leaf_path, const std::string& cpus,
                                const std::string& mems) override;
@@ -107,6 +108,11 @@ base::Result<void> LayoutV1::AddVmmProcess(const std::string& path, pid_t pid) {
   for (const std::string& root : whole_) {
     if (Exists(root + path)) TRY(WritePid(root + path, "cgroup.procs", pid));
   }
+  return base::Ok();
+}
+
+base::Result<void> LayoutV1::AddVmmThread(const std::string& path, pid_t tid) {
+  for (const std::string& root : split_) TRY(WritePid(root + path + kVmmLeaf, "tasks", tid));
   return base::Ok();
 }
 

@@ -24,6 +24,9 @@ class LayoutV2 final : public Layout {
     // subtree to migrate all threads of the matching process" (cgroup-v2.rst, "Threads").
     return WritePid(root_ + path + kVmmLeaf, "cgroup.procs", pid);
   }
+  base::Result<void> AddVmmThread(const std::string& path, pid_t tid) override {
+    return WritePid(root_ + path + kVmmLeaf, "cgroup.threads", tid);
+  }
   base::Result<void> AddVcpuThread(const std::string& path, pid_t tid) override {
     return WritePid(root_ + path + kVcpuLeaf, "cgroup.threads", tid);
   }

@@ -54,6 +54,12 @@ base::Result<void> PodCgroup::AddVmmProcess(pid_t pid) {
   return base::Ok();
 }
 
+base::Result<void> PodCgroup::AddVmmThread(pid_t tid) {
+  if (!layout_) return base::Ok();
+  TRY(layout_->AddVmmThread(path_, tid), "move the vmm's thread {} to its cgroup", tid);
+  return base::Ok();
+}
+
 base::Result<void> PodCgroup::AddVcpuThread(pid_t tid) {
   if (!layout_) return base::Ok();
   TRY(layout_->AddVcpuThread(path_, tid), "move the vCPU thread {} to its cgroup", tid);

@@ -48,6 +48,8 @@ class PodCgroup {
 
   // Moves a process, all threads of it, to `vmm`. Host pid.
   base::Result<void> AddVmmProcess(pid_t pid);
+  // Moves one thread back to `vmm`: one that began in `vcpu`, as a vCPU's thread made it.
+  base::Result<void> AddVmmThread(pid_t tid);
   // Moves one thread to `vcpu`; its process must have been added before.
   base::Result<void> AddVcpuThread(pid_t tid);
   // CPU lists in the format of cpuset(7); empty leaves what is inherited. Where there is no cpuset

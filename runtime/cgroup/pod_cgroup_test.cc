@@ -88,7 +88,9 @@ TEST_F(V2Test, PlacesProcessThreadsAndAnchors) {
   ASSERT_TRUE(cgroup->AddVmmProcess(41));
   ASSERT_TRUE(cgroup->AddVcpuThread(42));
   ASSERT_TRUE(cgroup->AddAnchor(43, "/a/pod"));
+  ASSERT_TRUE(cgroup->AddVmmThread(44));
   EXPECT_EQ(Text("/a/pod/vmm/cgroup.procs"), "41");
+  EXPECT_EQ(Text("/a/pod/vmm/cgroup.threads"), "44");
   EXPECT_EQ(Text("/a/pod/vcpu/cgroup.threads"), "42");
   EXPECT_EQ(Text("/a/pod/cgroup.procs"), "43");
 }
@@ -183,10 +185,13 @@ TEST_F(V1Test, InheritsCpusetsPlacesAndLimits) {
   ASSERT_TRUE(cgroup->AddVmmProcess(41));
   ASSERT_TRUE(cgroup->AddVcpuThread(42));
   ASSERT_TRUE(cgroup->AddAnchor(43, ""));
+  ASSERT_TRUE(cgroup->AddVmmThread(44));
   EXPECT_EQ(Text("/cpu/pod/vmm/cgroup.procs"), "41");
   EXPECT_EQ(Text("/cpuset/pod/vmm/cgroup.procs"), "41");
   EXPECT_EQ(Text("/cpu/pod/vcpu/tasks"), "42");
   EXPECT_EQ(Text("/cpuset/pod/vcpu/tasks"), "42");
+  EXPECT_EQ(Text("/cpu/pod/vmm/tasks"), "44");
+  EXPECT_EQ(Text("/cpuset/pod/vmm/tasks"), "44");
   EXPECT_EQ(Text("/memory/pod/cgroup.procs"), "43");
   ASSERT_TRUE(cgroup->SetCpuLimit({.quota_us = 25000, .period_us = 100000, .shares = 512}));
   EXPECT_EQ(Text("/cpu/pod/vcpu/cpu.cfs_quota_us"), "25000");

@@ -123,6 +123,12 @@ base::Result<void> SetAndVerify(pid_t tid, const CpuSet& cpus) {
   return Verify(tid, cpus);
 }
 
+base::Result<void> SetAsAllowed(pid_t tid, const CpuSet& cpus, const CpuSet& allowed) {
+  base::Result<void> set = SetAndVerify(tid, cpus);
+  if (set || set.error().error_number() != 0) return set;
+  return Verify(tid, cpus.Intersection(allowed));
+}
+
 base::Result<void> MoveProcess(pid_t pid, const CpuSet& cpus, bool with_children) {
   auto tids = OtherThreads(pid);
   if (!tids) {

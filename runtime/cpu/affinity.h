@@ -29,6 +29,11 @@ base::Result<CpuSet> GetAffinity(pid_t tid);
 // `cpus` is allowed.
 base::Result<void> SetAndVerify(pid_t tid, const CpuSet& cpus);
 
+// For a thread without pins: those of `cpus` that the cpusets above it leave, and all of those. The
+// kernel remembers `cpus`, so that a cpuset that widens later widens the mask (Linux 6.2).
+// kFailedPrecondition if the mask in force is neither `cpus` nor what `allowed` leaves of it.
+base::Result<void> SetAsAllowed(pid_t tid, const CpuSet& cpus, const CpuSet& allowed);
+
 // Moves every thread of `pid` but those named as a vCPU's, and, unless `children` is false, the
 // processes it has started; what ends meanwhile is passed over. Threads to come inherit the mask of
 // the one that makes them.

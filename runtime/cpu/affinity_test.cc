@@ -90,6 +90,20 @@ TEST(AffinityTest, AMaskThatShrinksIsAnError) {
   EXPECT_EQ(empty.error().error_number(), EINVAL);
 }
 
+TEST(AffinityTest, WithoutPinsAMaskMayShrinkToWhatIsAllowedAndToNothingElse) {
+  const auto allowed = GetAffinity(0);
+  ASSERT_TRUE(allowed);
+  const Named thread("vcpu0");
+  // As above, CPU 8191 plays the one that a cpuset does not leave.
+  const CpuSet wanted = allowed->Union(CpuSet{8191});
+  EXPECT_TRUE(SetAsAllowed(thread.tid(), *allowed, CpuSet{}));
+  EXPECT_TRUE(SetAsAllowed(thread.tid(), wanted, *allowed));
+  const auto narrower = SetAsAllowed(thread.tid(), wanted, wanted);
+  ASSERT_FALSE(narrower);
+  EXPECT_EQ(narrower.error().code(), base::Code::kFailedPrecondition);
+  EXPECT_EQ(SetAsAllowed(thread.tid(), CpuSet{8191}, *allowed).error().error_number(), EINVAL);
+}
+
 TEST(AffinityTest, AProcessThatIsGoneIsAnError) {
   EXPECT_FALSE(VcpuThreads(0x3fffffff, 1));
   EXPECT_FALSE(GetAffinity(0x3fffffff));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <span>
 #include <utility>
 
@@ -117,8 +118,8 @@ base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers
   return SeparateCores();
 }
 
-// The vmm alone: virtiofsd has no cookie, like the host's own tasks, and none of those shares a core
-// with a guest then.
+// The vmm alone: virtiofsd has no cookie, like the host's own tasks, and none of those shares a
+// core with a guest then.
 base::Result<void> Placement::SeparateCores() {
   if (!policy_.core_scheduling) return base::Ok();
   if (TRY(cpu::GiveCoreCookie(vmm_)) == cpu::CoreCookie::kUnavailable) {
@@ -137,7 +138,8 @@ base::Result<void> Placement::SetVcpuMasks() {
       TRY(cpu::SetAndVerify(vcpus_[i], mask), "vcpu{}", i);
     } else {
       // Floating: where the shim was started to run, as far as the cgroup allows.
-      (void)cpu::SetAndVerify(vcpus_[i], request_.shim_mask);
+      const auto set = cpu::SetAsAllowed(vcpus_[i], request_.shim_mask, request_.allowed);
+      if (!set) LOG_WARNING("vcpu{} floats, but not freely: {}", i, set.error().Message());
     }
   }
   return base::Ok();
@@ -183,7 +185,18 @@ base::Result<void> Placement::AddAnchor(pid_t pid, const std::string& cgroups_pa
   return cgroup_->AddAnchor(pid, cgroups_path);
 }
 
+// KVM's own thread (kvm-nx-lpage-recovery) begins with the first KVM_RUN, as a child of that
+// vCPU's: with its mask, and at the expense of its CPU limit.
+base::Result<void> Placement::GatherVmmThreads() {
+  for (const pid_t tid : TRY(cpu::OtherThreads(vmm_))) {
+    base::Result<void> moved = cgroup_->AddVmmThread(tid);
+    if (!moved && moved.error().error_number() != ESRCH) return moved;
+  }
+  return cpu::MoveProcess(vmm_, plan_.housekeeping);
+}
+
 base::Result<void> Placement::Limit() {
+  TRY(GatherVmmThreads());
   cgroup::CpuLimit limit;
   limit.shares = plan_.shares;
   if (plan_.cpu_max) {

@@ -50,7 +50,8 @@ class Placement {
   base::Result<void> FollowPins();
   // A container's anchor, into that container's cgroup.
   base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
-  // Puts the CPU limit in force.
+  // The guest runs: puts the CPU limit in force, and threads that KVM has made since Place where
+  // the vmm's are.
   base::Result<void> Limit();
 
  private:
@@ -58,6 +59,7 @@ class Placement {
   base::Result<void> PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy);
   base::Result<void> SetVcpuMasks();
   base::Result<void> SetHousekeeping();
+  base::Result<void> GatherVmmThreads();
   base::Result<void> SeparateCores();
   void Publish();
 

@@ -49,24 +49,26 @@ base::Result<netlink::MacAddress> ReadMac(const std::string& bytes) {
 }
 
 base::Result<netlink::Address> ReadAddress(const proto::NetworkCard::Address& message, int link) {
-  netlink::Address address{.link = link,
-                           .family = TRY(FamilyOf(message.local(), "local")),
-                           .local = message.local(),
-                           .peer = message.peer(),
-                           .broadcast = message.broadcast(),
-                           .prefix = TRY(Byte(message.prefix(), "prefix")),
-                           .scope = TRY(Byte(message.scope(), "scope")),
-                           .flags = kAddressFlags};
+  netlink::Address address;
+  address.link = link;
+  address.family = TRY(FamilyOf(message.local(), "local"));
+  address.local = message.local();
+  address.peer = message.peer();
+  address.broadcast = message.broadcast();
+  address.prefix = TRY(Byte(message.prefix(), "prefix"));
+  address.scope = TRY(Byte(message.scope(), "scope"));
+  address.flags = kAddressFlags;
   TRY(CheckAddress(address.peer, address.family, "peer"));
   TRY(CheckAddress(address.broadcast, address.family, "broadcast"));
   return address;
 }
 
 base::Result<void> ReadCard(const proto::NetworkCard& message, NetworkPlan* plan) {
-  netlink::Link card{.name = message.name(),
-                     .mac = TRY(ReadMac(message.mac())),
-                     .mtu = message.mtu(),
-                     .ipv6 = message.ipv6()};
+  netlink::Link card;
+  card.name = message.name();
+  card.mac = TRY(ReadMac(message.mac()));
+  card.mtu = message.mtu();
+  card.ipv6 = message.ipv6();
   if (card.name.empty() || card.name.size() >= IF_NAMESIZE) {
     return MakeError(Code::kInvalidArgument, "name \"{}\": must have 1 to {} characters", card.name,
                      IF_NAMESIZE - 1);
@@ -77,11 +79,13 @@ base::Result<void> ReadCard(const proto::NetworkCard& message, NetworkPlan* plan
     plan->addresses.push_back(TRY(ReadAddress(address, link), "addresses"));
   }
   for (const auto& neighbour : message.neighbours()) {
-    plan->neighbours.push_back({.link = link,
-                                .family = TRY(FamilyOf(neighbour.address(), "neighbours")),
-                                .address = neighbour.address(),
-                                .mac = TRY(ReadMac(neighbour.mac()), "neighbours"),
-                                .state = NUD_PERMANENT});
+    netlink::Neighbour one;
+    one.link = link;
+    one.family = TRY(FamilyOf(neighbour.address(), "neighbours"));
+    one.address = neighbour.address();
+    one.mac = TRY(ReadMac(neighbour.mac()), "neighbours");
+    one.state = NUD_PERMANENT;
+    plan->neighbours.push_back(std::move(one));
   }
   return base::Ok();
 }
@@ -92,24 +96,27 @@ base::Result<void> ReadNextHop(const proto::NetworkRoute::NextHop& message, size
     return MakeError(Code::kInvalidArgument, "card {} of {}", message.card(), cards);
   }
   if (!message.gateway().empty()) TRY(FamilyOf(message.gateway(), "gateway"));
-  route->next_hops.push_back({.link = static_cast<int>(message.card()) + 1,
-                              .gateway = message.gateway(),
-                              .onlink = message.onlink(),
-                              .weight = TRY(Byte(message.weight(), "weight"))});
+  netlink::NextHop hop;
+  hop.link = static_cast<int>(message.card()) + 1;
+  hop.gateway = message.gateway();
+  hop.onlink = message.onlink();
+  hop.weight = TRY(Byte(message.weight(), "weight"));
+  route->next_hops.push_back(std::move(hop));
   return base::Ok();
 }
 
 base::Result<netlink::Route> ReadRoute(const proto::NetworkRoute& message, size_t cards) {
-  netlink::Route route{.family = message.ipv6() ? uint8_t{AF_INET6} : uint8_t{AF_INET},
-                       .destination = message.destination(),
-                       .prefix = TRY(Byte(message.prefix(), "prefix")),
-                       .preferred_source = message.preferred_source(),
-                       .priority = message.priority(),
-                       .table = RT_TABLE_MAIN,
-                       .tos = TRY(Byte(message.tos(), "tos")),
-                       .scope = TRY(Byte(message.scope(), "scope")),
-                       .type = TRY(Byte(message.type(), "type")),
-                       .protocol = TRY(Byte(message.protocol(), "protocol"))};
+  netlink::Route route;
+  route.family = message.ipv6() ? uint8_t{AF_INET6} : uint8_t{AF_INET};
+  route.destination = message.destination();
+  route.prefix = TRY(Byte(message.prefix(), "prefix"));
+  route.preferred_source = message.preferred_source();
+  route.priority = message.priority();
+  route.table = RT_TABLE_MAIN;
+  route.tos = TRY(Byte(message.tos(), "tos"));
+  route.scope = TRY(Byte(message.scope(), "scope"));
+  route.type = TRY(Byte(message.type(), "type"));
+  route.protocol = TRY(Byte(message.protocol(), "protocol"));
   TRY(CheckAddress(route.destination, route.family, "destination"));
   TRY(CheckAddress(route.preferred_source, route.family, "preferred_source"));
   for (const auto& [type, value] : message.metrics()) {

@@ -13,6 +13,7 @@
 #include <functional>
 
 #include "agent-proto/proto/agent.pb.h"
+#include "runtime/base/file.h"
 #include "tests/support/network_namespace.h"
 
 namespace agent {
@@ -87,7 +88,13 @@ TEST(NetworkPlan, RefusesWhatCannotBe) {
 
 class NetworkTest : public ::testing::Test {
  protected:
+  // The tests that follow want the network that there was.
+  void TearDown() override {
+    if (!before_) return;
+    EXPECT_EQ(setns(before_.get(), CLONE_NEWNET), 0);
+  }
   void SetUp() override {
+    before_ = std::move(*base::Open("/proc/thread-self/ns/net", O_RDONLY));
     if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "no private network namespace: needs root";
     socket_ = std::make_unique<netlink::Socket>(std::move(*netlink::Socket::Open()));
     if (!testing_support::AddVethPair(*socket_, "eth1", "eth0")) {
@@ -101,6 +108,7 @@ class NetworkTest : public ::testing::Test {
   base::Result<void> Apply(const proto::ConfigureNetworkRequest& request) {
     return ApplyNetworkPlan(TRY(ReadNetworkPlan(request)));
   }
+  base::UniqueFd before_;
   std::unique_ptr<netlink::Socket> socket_;
   netlink::Link card_;
 };

@@ -96,7 +96,9 @@ base::Result<Network> PlanNetwork(const oci::Spec& spec) {
 base::Result<std::vector<base::UniqueFd>> JoinNetwork(const Network& network,
                                                       StateDirectory& state) {
   if (network.survey.cards.empty()) return std::vector<base::UniqueFd>();
-  NetworkRecord record{.path = network.path, .identity = TRY(network::IdentityOf(network.ns))};
+  NetworkRecord record;
+  record.path = network.path;
+  record.identity = TRY(network::IdentityOf(network.ns));
   for (const network::Card& card : network.survey.cards) record.links.push_back(card.link.name);
   state.record().network = record;
   TRY(state.Save());

@@ -72,6 +72,8 @@ constexpr Key kKeys[] = {
      [](Config& c, const Value& v) { return SetNumber(v, 1, cpu::kMaxCpus, c.cpu.default_vcpus); }},
     {"cpu", "max_vcpus",
      [](Config& c, const Value& v) { return SetNumber(v, 0, cpu::kMaxCpus, c.cpu.max_vcpus); }},
+    {"cpu", "spare_vcpus",
+     [](Config& c, const Value& v) { return SetNumber(v, 0, cpu::kMaxCpus, c.cpu.spare_vcpus); }},
     {"cpu", "housekeeping",
      [](Config& c, const Value& v) { return SetCpuSet(v, c.cpu.housekeeping); }},
     {"cpu", "boot", [](Config& c, const Value& v) { return SetBoot(v, c.cpu.boot); }},
@@ -88,7 +90,8 @@ constexpr Key kKeys[] = {
 
 // What a pod may choose for itself: none of these reaches beyond its own machine. `housekeeping` is
 // missing because those CPUs are the host's to give.
-constexpr std::string_view kAllowedAnnotations[] = {"pinning", "smt", "default_vcpus", "max_vcpus"};
+constexpr std::string_view kAllowedAnnotations[] = {"pinning", "smt", "default_vcpus", "max_vcpus",
+                                                     "spare_vcpus"};
 
 const Key* FindKey(std::string_view section, std::string_view name) {
   for (const Key& key : kKeys) {

@@ -37,6 +37,7 @@ pinning = "required"
 smt = "hide"
 default_vcpus = 2
 max_vcpus = 4
+spare_vcpus = 3
 housekeeping = "0-1"
 [jail]
 uid_base = 100000
@@ -50,7 +51,7 @@ level = "debug"
   wanted.paths = {"/v", "/k", "/i", "/f", "/r"};
   wanted.guest = {"console=ttyS0 loglevel=7", 512, 64, true};
   wanted.agent = {600};
-  wanted.cpu = {cpu::Pinning::kRequired, cpu::Smt::kHide, 2, 4, cpu::CpuSet{0, 1}};
+  wanted.cpu = {cpu::Pinning::kRequired, cpu::Smt::kHide, 2, 4, 3, cpu::CpuSet{0, 1}};
   wanted.jail = {100000, 10};
   wanted.log_level = base::LogLevel::kDebug;
   EXPECT_EQ(*config, wanted);

@@ -242,14 +242,17 @@ uint64_t Planner::CountShared(const std::vector<const Demand*>& sharers, const C
   return most;
 }
 
-// "The possible machine": in CRI further containers may come, up to the pod's whole CPUs. Which
-// CPUs they will get nobody knows yet; those nearest to the pinned ones are the likeliest.
+// "The possible machine": in CRI further containers may come, up to the pod's whole CPUs;
+// elsewhere, what policy keeps for updates. Which CPUs they will get nobody knows yet; those nearest
+// to the pinned ones are the likeliest.
 void Planner::ChooseGrowth(size_t count) {
-  if (!request_.cri || !request_.pod) return;
-  const auto limit = LimitOf(*request_.pod);
-  if (!limit) return;
-  const uint64_t total =
-      std::min(MaxVcpus(), *limit ? **limit / kOneCpu : request_.pod->shares / 1024);
+  uint64_t total = count + policy_.spare_vcpus;
+  if (request_.cri && request_.pod) {
+    const auto limit = LimitOf(*request_.pod);
+    if (!limit) return;
+    total = std::max(total, *limit ? **limit / kOneCpu : request_.pod->shares / 1024);
+  }
+  total = std::min(total, MaxVcpus());
   if (total <= count) return;
   const HostCpu* home = pinned_.empty() ? nullptr : host_.Find(pinned_.first());
   using Rank = std::tuple<bool, uint32_t, bool, uint32_t, uint32_t, uint32_t, uint32_t>;
@@ -265,7 +268,7 @@ void Planner::ChooseGrowth(size_t count) {
   const uint64_t more = std::min<uint64_t>(total - count, candidates.size());
   for (uint64_t i = 0; i < more; ++i) plan_.grow.Insert(candidates[i].second);
   if (more == 0) return;
-  Because("grow", "{}: the pod may come to {} CPUs and has {} vCPUs", plan_.grow.ToString(), total,
+  Because("grow", "{}: the pod may come to {} vCPUs and has {}", plan_.grow.ToString(), total,
           count);
 }
 

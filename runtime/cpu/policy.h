@@ -37,6 +37,10 @@ struct Policy {
   uint32_t default_vcpus = 1;
   // 0: as many as the host has online.
   uint32_t max_vcpus = 0;
+  // vCPUs beyond those that boot, for which a later request may find a place. None, as few pods
+  // ever change: each costs a thread, some 30 KiB in KVM and the guest's memory for a CPU. In CRI
+  // the pod's own limits keep places too.
+  uint32_t spare_vcpus = 0;
   // Where the vmm's other threads run; empty: rule R7 decides.
   CpuSet housekeeping;
   Boot boot = Boot::kAuto;

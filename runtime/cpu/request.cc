@@ -6,6 +6,7 @@
 
 #include "oci/annotations.h"
 #include "runtime/base/log.h"
+#include "runtime/cpu/demand.h"
 
 namespace cpu {
 namespace {
@@ -33,22 +34,35 @@ bool IsSandbox(const oci::Spec& spec) {
 }
 
 ContainerRequest ContainerOf(const oci::Spec& spec) {
-  ContainerRequest container;
   const auto& cpu = spec.linux_config.resources.cpu;
-  if (!cpu) return container;
-  container.shares = cpu->shares.value_or(0);
-  container.quota_us = cpu->quota_us.value_or(0);
-  container.period_us = cpu->period_us.value_or(0);
-  container.burst_us = cpu->burst_us.value_or(0);
-  container.cpus = cpu->cpus;
-  container.mems = cpu->mems;
-  container.idle = cpu->idle.value_or(0) != 0;
-  container.realtime =
-      cpu->realtime_runtime_us.value_or(0) != 0 || cpu->realtime_period_us.value_or(0) != 0;
-  return container;
+  return cpu ? Updated({}, *cpu) : ContainerRequest();
 }
 
 }  // namespace
+
+// 0 and "" are what clients send for "not given", as runc takes them.
+ContainerRequest Updated(ContainerRequest request, const oci::CpuLimits& cpu) {
+  const auto take = [](auto& field, const auto& value) {
+    if (value && *value != 0) field = *value;
+  };
+  take(request.shares, cpu.shares);
+  take(request.quota_us, cpu.quota_us);
+  take(request.period_us, cpu.period_us);
+  if (cpu.burst_us) request.burst_us = *cpu.burst_us;
+  if (!cpu.cpus.empty()) request.cpus = cpu.cpus;
+  if (!cpu.mems.empty()) request.mems = cpu.mems;
+  if (cpu.idle) request.idle = *cpu.idle != 0;
+  request.realtime = request.realtime || cpu.realtime_runtime_us.value_or(0) != 0 ||
+                     cpu.realtime_period_us.value_or(0) != 0;
+  return request;
+}
+
+bool AsksLess(const ContainerRequest& before, const ContainerRequest& after) {
+  const auto was = LimitOf(before), is = LimitOf(after);
+  if (!was || !is) return false;  // the planner says what is wrong
+  const bool lower = is->has_value() && (!was->has_value() || **is < **was);
+  return lower || after.shares < before.shares;
+}
 
 base::Result<CpuRequest> RequestFromSpecs(std::span<const oci::Spec> specs) {
   CpuRequest request;

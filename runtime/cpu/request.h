@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "oci/resources.h"
 #include "oci/spec.h"
 #include "runtime/base/result.h"
 #include "runtime/cpu/plan.h"
@@ -15,6 +16,11 @@ namespace cpu {
 // annotation that is no number.
 base::Result<CpuRequest> RequestFromSpecs(std::span<const oci::Spec> specs);
 base::Result<CpuRequest> RequestFromSpec(const oci::Spec& spec);
+
+// `request` as an update changes it: what `cpu` does not give stays.
+ContainerRequest Updated(ContainerRequest request, const oci::CpuLimits& cpu);
+// Whether limit or shares are lower than before.
+bool AsksLess(const ContainerRequest& before, const ContainerRequest& after);
 
 // The guest's RAM: in a pod `sandbox-memory`, else the containers' limits, plus `overhead_mib`; if
 // a container has no limit, `default_mib` if that is more. kInvalidArgument for an annotation that

@@ -107,5 +107,29 @@ TEST(BootTest, WaitsForAPodThatLooksLikeItGetsCpusOfItsOwn) {
   EXPECT_TRUE(waits(2, 0, Boot::kFirstContainer));
 }
 
+TEST(UpdatedTest, WhatIsNotGivenStays) {
+  const ContainerRequest before{
+      .shares = 512, .quota_us = 50000, .period_us = 50000, .cpus = "2-3"};
+  oci::CpuLimits cpu;
+  cpu.shares = 0;
+  EXPECT_EQ(Updated(before, cpu).shares, 512u);
+  EXPECT_EQ(Updated(before, cpu).quota_us, 50000);
+  EXPECT_EQ(Updated(before, cpu).cpus, "2-3");
+  cpu.quota_us = -1;
+  cpu.cpus = "4";
+  EXPECT_EQ(Updated(before, cpu).quota_us, -1);
+  EXPECT_EQ(Updated(before, cpu).period_us, 50000u);
+  EXPECT_EQ(Updated(before, cpu).cpus, "4");
+}
+
+TEST(AsksLessTest, LimitsAndSharesCount) {
+  const ContainerRequest half{.shares = 512, .quota_us = 50000};
+  EXPECT_TRUE(AsksLess({.shares = 512}, half));
+  EXPECT_FALSE(AsksLess(half, {.shares = 512}));
+  EXPECT_TRUE(AsksLess(half, {.shares = 511, .quota_us = 50000}));
+  EXPECT_TRUE(AsksLess(half, {.shares = 512, .quota_us = 50000, .period_us = 200000}));
+  EXPECT_FALSE(AsksLess(half, half));
+}
+
 }  // namespace
 }  // namespace cpu

@@ -1,7 +1,9 @@
 #include "runtime/cpu/update.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "runtime/cpu/guest_nodes.h"
@@ -20,7 +22,8 @@ struct Place {
 
 class Fitting {
  public:
-  Fitting(const HostTopology& host, const Policy& policy, const CpuPlan& in_force, CpuPlan fresh)
+  Fitting(const HostTopology& host, const Policy& policy, const CpuPlan& in_force, CpuPlan fresh,
+          SharedVcpus shared)
       : host_(host), policy_(policy), in_force_(in_force), fresh_(std::move(fresh)) {
     for (const VcpuPlan& vcpu : in_force.vcpus) places_.push_back({vcpu, true});
     for (const VcpuPlan& vcpu : in_force.spare) places_.push_back({vcpu, false});
@@ -28,6 +31,9 @@ class Fitting {
               [](const Place& a, const Place& b) { return a.vcpu.index < b.vcpu.index; });
     wanted_ = fresh_.Pinned();
     shared_ = fresh_.vcpus.size() - wanted_.size();
+    if (shared == SharedVcpus::kNoFewer && wanted_.empty() && in_force.Pinned().empty()) {
+      shared_ = std::max(shared_, in_force.vcpus.size());
+    }
   }
 
   PlanUpdate Run() {
@@ -193,7 +199,26 @@ class Fitting {
     }
     plan.grow = plan.grow.Without(plan.Pinned());
     KeepNodes(plan);
+    KeepNotes(update);
     return update;
+  }
+
+  // What became of places is still true while they stay what they are.
+  void KeepNotes(PlanUpdate& update) const {
+    const auto pins = [](const CpuPlan& plan) {
+      std::map<uint32_t, std::optional<uint32_t>> by_index;
+      for (const VcpuPlan& vcpu : plan.vcpus) by_index[vcpu.index] = vcpu.host_cpu;
+      return by_index;
+    };
+    if (pins(update.plan) != pins(in_force_)) return;
+    const auto of_places = [](const Note& note) {
+      return note.code == "boot_cpu_moved" || note.code == "coords_inexact" ||
+             note.code == "topology_stale";
+    };
+    std::vector<Note>& notes = update.plan.notes;
+    notes.erase(std::remove_if(notes.begin(), notes.end(), of_places), notes.end());
+    std::copy_if(in_force_.notes.begin(), in_force_.notes.end(), std::back_inserter(notes),
+                 of_places);
   }
 
   static CpuSet SharedMask(const CpuPlan& plan) {
@@ -231,7 +256,8 @@ class Fitting {
 }  // namespace
 
 base::Result<PlanUpdate> PlanAgain(const HostTopology& host, const CpuRequest& request,
-                                   const Policy& policy, const CpuPlan& in_force) {
+                                   const Policy& policy, const CpuPlan& in_force,
+                                   SharedVcpus shared) {
   const size_t room = in_force.vcpus.size() + in_force.spare.size();
   CpuPlan fresh = TRY(Plan(host, request, policy));
   if (fresh.vcpus.size() > room) {
@@ -243,7 +269,7 @@ base::Result<PlanUpdate> PlanAgain(const HostTopology& host, const CpuRequest& r
         {"places_exhausted",
          fmt::format("{} vCPUs asked: the machine was made for {} at most", wanted, room)});
   }
-  return Fitting(host, policy, in_force, std::move(fresh)).Run();
+  return Fitting(host, policy, in_force, std::move(fresh), shared).Run();
 }
 
 }  // namespace cpu

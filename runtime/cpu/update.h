@@ -19,11 +19,17 @@ struct PlanUpdate {
   std::vector<uint32_t> removed;
 };
 
+// How many vCPUs share, where no CPU is pinned before or after: as the rules say, or no fewer than
+// now. The latter where nobody asks for less: the containers of a CRI pod come one by one, and their
+// sum says nothing until the last has come.
+enum class SharedVcpus { kAsAsked, kNoFewer };
+
 // Errors as Plan; besides, kFailedPrecondition if pins are required and the machine has too few
 // places. vCPU 0 always stays. Notes: boot_cpu_moved, coords_inexact (a vCPU was added at a place
 // that stands otherwise to the others than its host CPU), topology_stale (one that runs does),
-// places_exhausted.
+// places_exhausted; where no vCPU comes, goes or is pinned elsewhere, those of `in_force` stay.
 base::Result<PlanUpdate> PlanAgain(const HostTopology& host, const CpuRequest& request,
-                                   const Policy& policy, const CpuPlan& in_force);
+                                   const Policy& policy, const CpuPlan& in_force,
+                                   SharedVcpus shared = SharedVcpus::kAsAsked);
 
 }  // namespace cpu

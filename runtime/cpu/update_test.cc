@@ -118,6 +118,40 @@ TEST(PlanAgainTest, QuotaAloneChangesTheLimitAndTheCount) {
   EXPECT_EQ(more.plan.vcpus, plan.vcpus);
 }
 
+TEST(PlanAgainTest, SharedVcpusStayUnlessLessIsAskedFor) {
+  const ContainerRequest pod{.quota_us = 400000, .period_us = 100000};
+  const CpuPlan plan = Booted({.cri = true, .pod = pod});
+  ASSERT_EQ(plan.vcpus.size(), 4u);
+  const CpuRequest joined{.cri = true, .containers = {{.quota_us = 100000}}, .pod = pod};
+  const auto kept = PlanAgain(TwoPackages(), joined, Policy{}, plan, SharedVcpus::kNoFewer);
+  ASSERT_TRUE(kept);
+  EXPECT_THAT(kept->removed, IsEmpty());
+  EXPECT_EQ(kept->plan.cpu_max, (CpuMax{100000, 100000, 0}));
+  EXPECT_EQ(Again(joined, plan).plan.vcpus.size(), 1u);
+}
+
+TEST(PlanAgainTest, NotesOfPlacesStayWithThem) {
+  const CpuPlan plan = Booted(Own("2-3", 4));
+  const PlanUpdate grown = Again(Own("2-3,6", 4), plan);
+  ASSERT_THAT(Codes(grown.plan), ElementsAre("coords_inexact"));
+  EXPECT_THAT(Codes(Again(Own("2-3,6", 4), grown.plan).plan), ElementsAre("coords_inexact"));
+  EXPECT_THAT(Codes(Again(Own("2-3", 4), grown.plan).plan), IsEmpty());
+}
+
+TEST(PlanAgainTest, PolicyKeepsPlacesForUpdates) {
+  const Policy policy{.spare_vcpus = 2};
+  const auto plan = Plan(TwoPackages(), {.containers = {{.quota_us = 100000}}}, policy);
+  ASSERT_TRUE(plan);
+  ASSERT_EQ(plan->vcpus.size(), 1u);
+  ASSERT_EQ(plan->spare.size(), 2u);
+  const CpuRequest more{.containers = {{.quota_us = 300000}}};
+  const auto update = PlanAgain(TwoPackages(), more, policy, *plan);
+  ASSERT_TRUE(update);
+  EXPECT_THAT(update->added, ElementsAre(1, 2));
+  EXPECT_THAT(Codes(update->plan), IsEmpty());
+  EXPECT_EQ(Plan(TwoPackages(), {}, {.max_vcpus = 2, .spare_vcpus = 9})->spare.size(), 1u);
+}
+
 TEST(PlanAgainTest, AMalformedRequestLeavesNoPlan) {
   const CpuPlan plan = Booted(Own("2-3"));
   EXPECT_THAT(PlanAgain(TwoPackages(), Own("99"), Policy{}, plan).error().Message(),

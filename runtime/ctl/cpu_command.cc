@@ -20,7 +20,7 @@ constexpr const char* kHelp =
     "\"memory_mib\":1024,\"distances\":[10]},...]}\n"
     "  --spec CONFIG.json  an OCI config.json; several are the containers of one pod\n"
     "  --policy KEY=VALUE  a key of [cpu] in config.toml: pinning, smt, default_vcpus, max_vcpus,\n"
-    "                      housekeeping, boot, cpu_vendor; io.pinion.cpu.* annotations come on "
+    "                      spare_vcpus, housekeeping, boot, cpu_vendor; io.pinion.cpu.* annotations come on "
     "top\n"
     "  --json              the plan as JSON instead of a table\n"
     "plan prints the plan, picture an SVG that shows host and guest side by side.\n"

@@ -26,7 +26,8 @@ class Layout {
   virtual base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) = 0;
   virtual base::Result<void> AddVmmThread(const std::string& path, pid_t tid) = 0;
   virtual base::Result<void> AddVcpuThread(const std::string& path, pid_t tid) = 0;
-  // `leaf` is kVcpuLeaf or kVmmLeaf. False: no cpuset controller there.
+  // `leaf_path` ends in kVcpuLeaf or kVmmLeaf; an empty list: what the pod's cgroup has. False: no
+  // cpuset controller there.
   virtual base::Result<bool> SetCpuset(const std::string& leaf_path, const std::string& cpus,
                                        const std::string& mems) = 0;
   // kFailedPrecondition where a quota is asked for and there is no cpu controller.

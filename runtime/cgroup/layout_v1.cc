@@ -125,8 +125,14 @@ base::Result<bool> LayoutV1::SetCpuset(const std::string& leaf_path, const std::
                                        const std::string& mems) {
   if (cpuset_root_.empty()) return false;
   const std::string directory = cpuset_root_ + leaf_path;
-  if (!cpus.empty()) TRY(base::WriteFile(directory + "/cpuset.cpus", cpus));
-  if (!mems.empty()) TRY(base::WriteFile(directory + "/cpuset.mems", mems));
+  const std::string pod = directory.substr(0, directory.rfind('/'));
+  // cpuset(7): a set with tasks cannot be emptied.
+  const auto set = [&](const char* file, std::string list) -> base::Result<void> {
+    if (list.empty()) list = TRY(base::ReadFile(pod + file));
+    return base::WriteFile(directory + file, list);
+  };
+  TRY(set("/cpuset.cpus", cpus));
+  TRY(set("/cpuset.mems", mems));
   return true;
 }
 
@@ -145,6 +151,8 @@ base::Result<void> LayoutV1::SetCpuLimit(const std::string& path, const CpuLimit
   if (Exists(leaf + "/cpu.cfs_quota_us")) {
     // The quota goes away first: an old quota with a new period may break the parent's ratio.
     TRY(base::WriteFile(leaf + "/cpu.cfs_quota_us", "-1"));
+    // And an earlier burst: the kernel takes no quota below it.
+    if (Exists(leaf + "/cpu.cfs_burst_us")) TRY(base::WriteFile(leaf + "/cpu.cfs_burst_us", "0"));
     TRY(base::WriteFile(leaf + "/cpu.cfs_period_us", std::to_string(limit.period_us)));
     if (limit.quota_us > 0) {
       TRY(base::WriteFile(leaf + "/cpu.cfs_quota_us", std::to_string(limit.quota_us)));

@@ -81,8 +81,15 @@ base::Result<bool> LayoutV2::SetCpuset(const std::string& leaf_path, const std::
                                        const std::string& mems) {
   const std::string directory = root_ + leaf_path;
   if (!Exists(directory + "/cpuset.cpus")) return false;
-  if (!cpus.empty()) TRY(base::WriteFile(directory + "/cpuset.cpus", cpus));
-  if (!mems.empty()) TRY(base::WriteFile(directory + "/cpuset.mems", mems));
+  // cgroup-v2.rst, "Cpuset Interface Files": an empty line is what was never set.
+  const auto set = [&](const char* file, const std::string& list) -> base::Result<void> {
+    if (!list.empty()) return base::WriteFile(directory + file, list);
+    const std::string now = TRY(base::ReadFile(directory + file));
+    if (now.find_first_not_of('\n') == std::string::npos) return base::Ok();
+    return base::WriteFile(directory + file, "\n");
+  };
+  TRY(set("/cpuset.cpus", cpus));
+  TRY(set("/cpuset.mems", mems));
   return true;
 }
 
@@ -92,6 +99,8 @@ base::Result<void> LayoutV2::SetCpuLimit(const std::string& path, const CpuLimit
   const std::string leaf = pod + kVcpuLeaf;
   if (Exists(leaf + "/cpu.max")) {
     const std::string quota = limit.quota_us > 0 ? std::to_string(limit.quota_us) : "max";
+    // An earlier burst goes first: the kernel takes no quota below it.
+    if (Exists(leaf + "/cpu.max.burst")) TRY(base::WriteFile(leaf + "/cpu.max.burst", "0"));
     TRY(base::WriteFile(leaf + "/cpu.max", fmt::format("{} {}", quota, limit.period_us)));
     if (limit.burst_us > 0) {
       TRY(base::WriteFile(leaf + "/cpu.max.burst", std::to_string(limit.burst_us)));

@@ -67,10 +67,9 @@ base::Result<void> PodCgroup::AddVcpuThread(pid_t tid) {
 }
 
 base::Result<void> PodCgroup::SetVcpuCpuset(const std::string& cpus, const std::string& mems) {
-  if (!layout_ || (cpus.empty() && mems.empty())) return base::Ok();
-  if (TRY(layout_->SetCpuset(path_ + kVcpuLeaf, cpus, mems), "cpuset of the vCPUs")) {
-    return base::Ok();
-  }
+  if (!layout_) return base::Ok();
+  const bool set = TRY(layout_->SetCpuset(path_ + kVcpuLeaf, cpus, mems), "cpuset of the vCPUs");
+  if (set || (cpus.empty() && mems.empty())) return base::Ok();
   notes_.push_back(fmt::format("no cpuset controller: CPUs \"{}\" are kept by thread masks alone{}",
                                cpus, mems.empty() ? "" : ", memory nodes are not enforced"));
   return base::Ok();

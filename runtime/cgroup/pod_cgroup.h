@@ -52,9 +52,9 @@ class PodCgroup {
   base::Result<void> AddVmmThread(pid_t tid);
   // Moves one thread to `vcpu`; its process must have been added before.
   base::Result<void> AddVcpuThread(pid_t tid);
-  // CPU lists in the format of cpuset(7); empty leaves what is inherited. Where there is no cpuset
-  // controller: a note, since the threads' masks hold without it. Before Linux 6.2 this overwrites
-  // those masks: set and verify them afterwards.
+  // CPU lists in the format of cpuset(7); empty: what the pod's cgroup has. Where there is no
+  // cpuset controller: a note, since the threads' masks hold without it. Before Linux 6.2 this
+  // overwrites those masks: set and verify them afterwards.
   base::Result<void> SetVcpuCpuset(const std::string& cpus, const std::string& mems);
   base::Result<void> SetVmmCpuset(const std::string& cpus, const std::string& mems);
   // On the `vcpu` leaf: the limit is the guest's, not the vmm's.

@@ -110,6 +110,18 @@ TEST_F(V2Test, LimitsGoToTheVcpuLeafAndTheWeightToThePod) {
   EXPECT_EQ(Text("/a/pod/cpu.weight"), "39");
 }
 
+TEST_F(V2Test, AnEmptyListTakesARestrictionBackAndSoDoesALimitWithoutBurst) {
+  auto cgroup = Make();
+  ASSERT_TRUE(cgroup);
+  Put("/a/pod/vcpu/cpu.max.burst", "7");
+  ASSERT_TRUE(cgroup->SetVcpuCpuset("2", "1"));
+  ASSERT_TRUE(cgroup->SetVcpuCpuset("", ""));
+  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.cpus"), "\n");
+  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.mems"), "\n");
+  ASSERT_TRUE(cgroup->SetCpuLimit({.quota_us = 50000}));
+  EXPECT_EQ(Text("/a/pod/vcpu/cpu.max.burst"), "0");
+}
+
 TEST_F(V2Test, NoQuotaIsMax) {
   auto cgroup = Make();
   ASSERT_TRUE(cgroup);
@@ -197,6 +209,16 @@ TEST_F(V1Test, InheritsCpusetsPlacesAndLimits) {
   EXPECT_EQ(Text("/cpu/pod/vcpu/cpu.cfs_quota_us"), "25000");
   EXPECT_EQ(Text("/cpu/pod/vcpu/cpu.cfs_period_us"), "100000");
   EXPECT_EQ(Text("/cpu/pod/cpu.shares"), "512");
+}
+
+TEST_F(V1Test, AnEmptyListIsWhatThePodHas) {
+  auto cgroup = PodCgroup::Create("/pod", "p", true, hierarchies_);
+  ASSERT_TRUE(cgroup);
+  ASSERT_TRUE(cgroup->SetVcpuCpuset("2-3", "0-0"));
+  EXPECT_EQ(Text("/cpuset/pod/vcpu/cpuset.cpus").substr(0, 3), "2-3");
+  ASSERT_TRUE(cgroup->SetVcpuCpuset("", ""));
+  EXPECT_EQ(Text("/cpuset/pod/vcpu/cpuset.cpus").substr(0, 3), "0-7");
+  EXPECT_EQ(Text("/cpuset/pod/vcpu/cpuset.mems").substr(0, 3), "0-1");
 }
 
 TEST_F(V1Test, LimitWithoutBandwidthControlIsAnError) {

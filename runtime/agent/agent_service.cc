@@ -44,6 +44,16 @@ std::function<void(base::Result<void>)> Emptily(AgentService::Done<proto::Empty>
   };
 }
 
+// Nothing is filled in for a cpuset without restrictions.
+base::Result<void> FillCpuset(const proto::Cpuset& cpuset, oci::Resources& resources) {
+  if (cpuset.vcpus_size() == 0 && cpuset.nodes_size() == 0) return base::Ok();
+  if (!resources.cpu) resources.cpu.emplace();
+  resources.cpu->cpus = TRY(
+      CpuListOf({cpuset.vcpus().data(), static_cast<size_t>(cpuset.vcpus_size())}), "cpuset.vcpus");
+  resources.cpu->mems = fmt::format("{}", fmt::join(cpuset.nodes(), ","));
+  return base::Ok();
+}
+
 }  // namespace
 
 base::Result<void> CheckId(const char* what, const std::string& id) {
@@ -168,6 +178,8 @@ void AgentService::Create(const proto::CreateContainerRequest& request,
     spec.error().Push(__FILE__, __LINE__, "container {}: spec_json", id);
     return done(std::move(spec.error()));
   }
+  base::Result<void> confined = FillCpuset(request.cpuset(), spec->linux_config.resources);
+  if (!confined) return done(std::move(confined.error()));
   auto on_created = [this, id, done](base::Result<void> result) {
     if (!result) {
       Forget(id);
@@ -281,7 +293,13 @@ void AgentService::Update(const proto::UpdateContainerRequest& request,
   if (!container) return done(std::move(container.error()));
   base::Result<oci::Resources> resources = oci::ParseLinuxResources(request.resources_json());
   if (!resources) return done(std::move(resources.error()));
-  Emptily(done)((*container)->Update(*resources));
+  base::Result<void> updated = FillCpuset(request.cpuset(), *resources);
+  if (updated) updated = (*container)->Update(*resources);
+  if (updated && request.has_cpuset()) {
+    const std::optional<oci::CpuLimits>& cpu = resources->cpu;
+    updated = (*container)->SetCpuset(cpu ? cpu->cpus : "", cpu ? cpu->mems : "");
+  }
+  Emptily(done)(std::move(updated));
 }
 
 void AgentService::Stats(const proto::ProcessRequest& request,

@@ -186,6 +186,18 @@ base::Result<void> Cgroup::Apply(const oci::Resources& resources) {
   return base::Ok();
 }
 
+base::Result<void> Cgroup::SetCpuset(const std::string& cpus, const std::string& mems) {
+  const CgroupSetting settings[] = {{"cpuset.cpus", cpus}, {"cpuset.mems", mems}};
+  for (const CgroupSetting& setting : settings) {
+    const std::string file = path_ + "/" + setting.file;
+    // Without the controller nothing is restricted.
+    if (setting.value.empty() && access(file.c_str(), F_OK) != 0) continue;
+    // cgroup-v2.rst, "Cpuset Interface Files": an empty line is what was never set.
+    TRY(base::WriteFile(file, setting.value + "\n"));
+  }
+  return base::Ok();
+}
+
 base::Result<void> Cgroup::Kill() { return base::WriteFile(path_ + "/cgroup.kill", "1"); }
 
 base::Result<void> Cgroup::Freeze(bool frozen) {

@@ -37,6 +37,8 @@ class Cgroup {
 
   // All but the device rules.
   base::Result<void> Apply(const oci::Resources& resources);
+  // Lists in the guest's numbers; empty: no restriction.
+  base::Result<void> SetCpuset(const std::string& cpus, const std::string& mems);
   // Without any rule, what runc then allows.
   base::Result<void> ApplyDevices(const std::vector<oci::DeviceRule>& rules);
   const std::string& path() const { return path_; }

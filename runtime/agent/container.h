@@ -66,6 +66,10 @@ class Container {
   // Done when it is so. kFailedPrecondition unless the init runs.
   void Freeze(bool frozen, DoneCallback done);
   base::Result<void> Update(const oci::Resources& resources);
+  // As Cgroup's.
+  base::Result<void> SetCpuset(const std::string& cpus, const std::string& mems) {
+    return cgroup_.SetCpuset(cpus, mems);
+  }
   CgroupStats Stats() const { return ReadCgroupStats(cgroup_.path()); }
   // Answers when the kernel has killed more than `seen` processes for memory, or kNotFound when
   // the container goes.

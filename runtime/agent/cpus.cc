@@ -90,4 +90,17 @@ base::Result<std::vector<GuestCpu>> SetCpusOnline(std::span<const uint32_t> vcpu
   return after;
 }
 
+base::Result<std::string> CpuListOf(std::span<const uint32_t> vcpus,
+                                    const std::string& directory) {
+  if (vcpus.empty()) return std::string();
+  const std::vector<GuestCpu> cpus = TRY(ReadCpus(directory));
+  std::string list;
+  for (const uint32_t vcpu : vcpus) {
+    const GuestCpu* cpu = Find(cpus, vcpu);
+    if (cpu == nullptr) return MakeError(Code::kNotFound, "no vCPU {} is there", vcpu);
+    list += fmt::format("{}{}", list.empty() ? "" : ",", cpu->number);
+  }
+  return list;
+}
+
 }  // namespace agent

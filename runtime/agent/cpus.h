@@ -32,4 +32,8 @@ base::Result<std::vector<GuestCpu>> ReadCpus(const std::string& directory = kCpu
 base::Result<std::vector<GuestCpu>> SetCpusOnline(std::span<const uint32_t> vcpus, bool online,
                                                   const std::string& directory = kCpuDirectory);
 
+// Linux' numbers of `vcpus` as a CPU list, "" for none. kNotFound for one that is not there.
+base::Result<std::string> CpuListOf(std::span<const uint32_t> vcpus,
+                                    const std::string& directory = kCpuDirectory);
+
 }  // namespace agent

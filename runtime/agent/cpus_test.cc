@@ -60,6 +60,16 @@ TEST_F(CpusTest, WithoutDevicesTheNumberIsTheIndex) {
   EXPECT_EQ((*cpus)[1].vcpu, 1u);
 }
 
+TEST_F(CpusTest, AListHasTheKernelsNumbers) {
+  const uint32_t vcpus[] = {1, 3};
+  EXPECT_EQ(*CpuListOf(vcpus, directory_), "2,1");
+  EXPECT_EQ(*CpuListOf({}, directory_), "");
+  const uint32_t absent[] = {0, 2};
+  const auto missing = CpuListOf(absent, directory_);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), base::Code::kNotFound);
+}
+
 TEST_F(CpusTest, WritesAndThenLooks) {
   const uint32_t vcpus[] = {3};
   // The list does not follow what is written here, and that is noticed.

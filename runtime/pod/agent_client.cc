@@ -33,6 +33,11 @@ v1::ProcessRequest ProcessOf(const std::string& container_id, const std::string&
   return request;
 }
 
+void FillCpuset(const cpu::GuestCpuset& cpuset, v1::Cpuset* message) {
+  message->mutable_vcpus()->Add(cpuset.vcpus.begin(), cpuset.vcpus.end());
+  message->mutable_nodes()->Add(cpuset.nodes.begin(), cpuset.nodes.end());
+}
+
 int64_t HostTimeNs() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -121,6 +126,7 @@ void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void
   message.set_open_stdin(request.open_stdin);
   message.set_open_stdout(request.open_stdout);
   message.set_open_stderr(request.open_stderr);
+  FillCpuset(request.cpuset, message.mutable_cpuset());
   client_->Call<v1::CreateContainerResponse>(
       kService, "CreateContainer", message, {.timeout = call_timeout_},
       [done = Track(std::move(done))](base::Result<v1::CreateContainerResponse> answer) {
@@ -202,12 +208,33 @@ void AgentClient::Freeze(const std::string& container_id, bool frozen, Callback<
 }
 
 void AgentClient::Update(const std::string& container_id, const std::string& resources_json,
-                         Callback<void> done) {
+                         const cpu::GuestCpuset& cpuset, Callback<void> done) {
   v1::UpdateContainerRequest request;
   request.set_container_id(container_id);
   request.set_resources_json(resources_json);
+  FillCpuset(cpuset, request.mutable_cpuset());
   CallForNothing(*client_, "UpdateContainer", request, {.timeout = call_timeout_},
                  Track(std::move(done)));
+}
+
+void AgentClient::OnlineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done) {
+  SetCpus("OnlineCpus", vcpus, std::move(done));
+}
+
+void AgentClient::OfflineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done) {
+  SetCpus("OfflineCpus", vcpus, std::move(done));
+}
+
+void AgentClient::SetCpus(const char* method, const std::vector<uint32_t>& vcpus,
+                          Callback<void> done) {
+  v1::CpusRequest request;
+  request.mutable_vcpus()->Add(vcpus.begin(), vcpus.end());
+  client_->Call<v1::CpusResponse>(
+      kService, method, request, {.timeout = call_timeout_},
+      [done = Track(std::move(done))](base::Result<v1::CpusResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        done(base::Ok());
+      });
 }
 
 void AgentClient::Stats(const std::string& container_id, Callback<ContainerStats> done) {

@@ -15,6 +15,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/cpu/translate.h"
 #include "runtime/network/pod_network.h"
 #include "runtime/pod/guest_spec.h"
 #include "runtime/pod/pod.h"
@@ -38,6 +39,7 @@ class AgentClient {
   struct ContainerRequest {
     std::string container_id;
     std::string spec_json;
+    cpu::GuestCpuset cpuset;
     bool open_stdin = false;
     bool open_stdout = false;
     bool open_stderr = false;
@@ -78,8 +80,12 @@ class AgentClient {
   void Resize(const std::string& container_id, const std::string& exec_id, uint32_t columns,
               uint32_t rows, Callback<void> done);
   void Freeze(const std::string& container_id, bool frozen, Callback<void> done);
+  // `cpuset`: instead of what is in `resources_json`, which names the host's CPUs.
   void Update(const std::string& container_id, const std::string& resources_json,
-              Callback<void> done);
+              const cpu::GuestCpuset& cpuset, Callback<void> done);
+  // vCPUs by index; answered when it is so.
+  void OnlineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done);
+  void OfflineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done);
   void Stats(const std::string& container_id, Callback<ContainerStats> done);
   // Answers when the guest's kernel has killed more than `seen` processes for memory.
   void WaitOom(const std::string& container_id, uint64_t seen, Callback<uint64_t> done);
@@ -88,6 +94,7 @@ class AgentClient {
  private:
   explicit AgentClient(std::chrono::nanoseconds call_timeout);
 
+  void SetCpus(const char* method, const std::vector<uint32_t>& vcpus, Callback<void> done);
   // `done`, to be called once, by the answer or by Close.
   template <class T>
   Callback<T> Track(Callback<T> done);

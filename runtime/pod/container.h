@@ -62,6 +62,7 @@ struct Container {
   std::string cgroups_path;  // as in the spec
   std::string own_cgroup;    // that path on the host; empty: the container lies in the pod's
   std::string spec_json;     // once set up
+  oci::CpuLimits cpu;        // as in the spec
   HookPlan hooks;
   bool set_up = false;  // its mounts may exist
   bool stdio_open = false;

@@ -91,7 +91,19 @@ base::Result<std::unique_ptr<ControlChannel>> ControlChannel::Create(base::Event
   return channel;
 }
 
-void ControlChannel::Request(ToVmm request, std::span<const base::BorrowedFd> fds, Done done) {
+void ControlChannel::Request(ToVmm request, std::span<const base::BorrowedFd> fds,
+                             std::function<void(base::Result<void>)> done) {
+  Send(std::move(request), fds,
+       [done = std::move(done)](base::Result<void> result, const std::vector<uint32_t>&) {
+         done(std::move(result));
+       });
+}
+
+void ControlChannel::RequestCpus(ToVmm request, CpusDone done) {
+  Send(std::move(request), {}, std::move(done));
+}
+
+void ControlChannel::Send(ToVmm request, std::span<const base::BorrowedFd> fds, Done done) {
   const uint64_t id = next_id_++;
   request.set_id(id);
   const std::string bytes = request.SerializeAsString();
@@ -111,7 +123,7 @@ void ControlChannel::Request(ToVmm request, std::span<const base::BorrowedFd> fd
   }
   auto error = std::make_shared<base::Error>(std::move(sent.error()));
   loop_.Post([alive = std::weak_ptr(alive_), error, done = std::move(done)] {
-    if (!alive.expired()) done(std::move(*error));
+    if (!alive.expired()) done(std::move(*error), {});
   });
 }
 
@@ -168,11 +180,13 @@ base::Result<void> ControlChannel::HandleAnswer(const FromVmm& message) {
   }
   const Done done = std::move(waiting->second);
   pending_.erase(waiting);
+  std::vector<uint32_t> cpus(message.cpus().begin(), message.cpus().end());
   if (message.code() == 0) {
-    done(base::Ok());
+    done(base::Ok(), std::move(cpus));
   } else {
     done(MakeError(CodeOf(message.code()), "{}",
-                   base::Escaped(message.message(), kMaxTextCharacters)));
+                   base::Escaped(message.message(), kMaxTextCharacters)),
+         std::move(cpus));
   }
   return base::Ok();
 }
@@ -184,7 +198,7 @@ void ControlChannel::Close(std::string why) {
   while (!pending_.empty()) {
     const Done done = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
-    done(MakeError(Code::kUnavailable, "{}", why.empty() ? "the vmm has ended" : why));
+    done(MakeError(Code::kUnavailable, "{}", why.empty() ? "the vmm has ended" : why), {});
     if (alive.expired()) return;
   }
   events_.on_closed(std::move(why));

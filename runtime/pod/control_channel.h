@@ -50,9 +50,13 @@ class ControlChannel {
   // code and message or kUnavailable; never after the channel is gone.
   void Request(pinion::vmm::v1::ToVmm request, std::span<const base::BorrowedFd> fds,
                std::function<void(base::Result<void>)> done);
+  // AddCpus or RemoveCpus: `cpus` are those that came or went, also with an error.
+  using CpusDone = std::function<void(base::Result<void>, std::vector<uint32_t> cpus)>;
+  void RequestCpus(pinion::vmm::v1::ToVmm request, CpusDone done);
 
  private:
-  using Done = std::function<void(base::Result<void>)>;
+  using Done = CpusDone;
+  void Send(pinion::vmm::v1::ToVmm request, std::span<const base::BorrowedFd> fds, Done done);
 
   ControlChannel(base::EventLoop& loop, base::UniqueFd socket, Events events);
   void OnReadable();

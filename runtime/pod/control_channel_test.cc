@@ -90,6 +90,24 @@ TEST_F(HostileVmm, AnswerReachesItsRequestOnly) {
   EXPECT_EQ(closed_, 0);
 }
 
+TEST_F(HostileVmm, AnswersAboutCpusSayWhichAlsoWithAnError) {
+  std::vector<uint32_t> came;
+  base::Code code = base::Code::kOk;
+  ToVmm request;
+  request.mutable_add_cpus()->add_indices(2);
+  channel_->RequestCpus(request, [&](base::Result<void> result, std::vector<uint32_t> cpus) {
+    code = result ? base::Code::kOk : result.error().code();
+    came = std::move(cpus);
+  });
+  FromVmm answer;
+  answer.set_id(1);
+  answer.set_code(static_cast<int32_t>(base::Code::kAborted));
+  answer.add_cpus(2);
+  Say(answer);
+  EXPECT_EQ(code, base::Code::kAborted);
+  EXPECT_EQ(came, std::vector<uint32_t>{2});
+}
+
 TEST_F(HostileVmm, AnswerToNothingEndsTheChannel) {
   Ask();
   FromVmm answer;

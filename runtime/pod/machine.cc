@@ -81,8 +81,7 @@ void Machine::FillConfigure(v1::Configure* configure) const {
   configure->set_command_line(options_.command_line);
   configure->set_memory_mib(options_.memory_mib);
   uint32_t index = 0;
-  for (const VcpuPlace& place : options_.vcpus) {
-    v1::Vcpu* const vcpu = configure->add_vcpus();
+  const auto fill = [&index](const VcpuPlace& place, v1::Vcpu* vcpu) {
     vcpu->set_index(index++);
     vcpu->set_package(place.package);
     vcpu->set_die(place.die);
@@ -91,7 +90,9 @@ void Machine::FillConfigure(v1::Configure* configure) const {
     vcpu->set_l2(place.l2);
     vcpu->set_l3(place.l3);
     vcpu->set_node(place.node);
-  }
+  };
+  for (const VcpuPlace& place : options_.vcpus) fill(place, configure->add_vcpus());
+  for (const VcpuPlace& place : options_.later_vcpus) fill(place, configure->add_later_vcpus());
   for (const MemoryNode& node : options_.nodes) {
     v1::Node* const message = configure->add_nodes();
     message->set_memory_mib(node.memory_mib);
@@ -242,6 +243,18 @@ void Machine::LimitCpus() {
         state_ = State::kRunning;
         std::exchange(boot_done_, nullptr)(base::Ok());
       });
+}
+
+void Machine::AddCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done) {
+  v1::ToVmm request;
+  request.mutable_add_cpus()->mutable_indices()->Add(indices.begin(), indices.end());
+  vmm_->RequestCpus(request, std::move(done));
+}
+
+void Machine::RemoveCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done) {
+  v1::ToVmm request;
+  request.mutable_remove_cpus()->mutable_indices()->Add(indices.begin(), indices.end());
+  vmm_->RequestCpus(request, std::move(done));
 }
 
 void Machine::FailBoot(base::Error error) {

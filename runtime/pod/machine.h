@@ -57,6 +57,7 @@ struct MachineOptions {
   std::string command_line;
   uint64_t memory_mib = 0;
   std::vector<VcpuPlace> vcpus;
+  std::vector<VcpuPlace> later_vcpus;  // places of those that may come: AddCpus
   std::vector<MemoryNode> nodes;  // empty: one, of the host's choice
   // The guest's network cards: a tap for each card of `network`.
   std::vector<base::UniqueFd> taps;
@@ -96,6 +97,9 @@ class Machine {
   void Boot(std::function<void(base::Result<void>)> done);
   // Valid between a successful Boot and on_end.
   AgentClient& agent() { return *agent_; }
+  // vCPUs by index, while it runs; the guest may take its time, or never answer.
+  void AddCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);
+  void RemoveCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);
   // Asks the agent to power off, and kills after `limit`. on_end follows.
   void PowerOff(std::chrono::nanoseconds limit);
   // on_end, or Boot's `done`, follows.

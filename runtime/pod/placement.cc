@@ -41,25 +41,43 @@ Placement::Placement(std::string name, const config::Config& config, std::string
 
 base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& config,
                                                          const oci::Spec& spec,
-                                                         const std::string& name) {
+                                                         const std::string& name,
+                                                         const std::string& container) {
   std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, PodIdOf(name)));
   std::unique_ptr<Placement> placement(new Placement(name, config, std::move(path)));
-  placement->host_ = TRY(cpu::ReadHostTopology(), "host topology");
   cpu::CpuRequest& request = placement->request_;
   request = TRY(cpu::RequestFromSpec(spec));
+  // None: a pod's sandbox container, which asks for nothing itself.
+  for (cpu::ContainerRequest& one : request.containers) {
+    placement->containers_[container] = std::move(one);
+  }
+  request.containers.clear();
   request.shim_mask = TRY(OriginalMask());
-  request.allowed = TRY(cpu::CpuSet::Parse(cgroup::AllowedCpus(placement->cgroup_path_)),
-                        "CPUs of cgroup {}", placement->cgroup_path_);
   request.memory_mib = TRY(cpu::GuestMemoryMib(std::span(&spec, 1), config.guest.default_memory_mib,
                                                config.guest.memory_overhead_mib));
+  TRY(placement->ReadHost());
   cpu::PinRegistry::View others = TRY(placement->registry_.Others(name));
-  TRY(placement->PlanAgain(std::move(others), config.cpu));
+  TRY(placement->PlanFirst(std::move(others)));
   return placement;
 }
 
-base::Result<void> Placement::PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy) {
+base::Result<void> Placement::ReadHost() {
+  host_ = TRY(cpu::ReadHostTopology(), "host topology");
+  request_.allowed =
+      TRY(cpu::CpuSet::Parse(cgroup::AllowedCpus(cgroup_path_)), "CPUs of cgroup {}", cgroup_path_);
+  return base::Ok();
+}
+
+cpu::CpuRequest Placement::RequestOf(
+    const std::map<std::string, cpu::ContainerRequest>& containers) const {
+  cpu::CpuRequest request = request_;
+  for (const auto& [id, container] : containers) request.containers.push_back(container);
+  return request;
+}
+
+base::Result<void> Placement::PlanFirst(cpu::PinRegistry::View others) {
   request_.pinned_elsewhere = std::move(others.pins);
-  plan_ = TRY(cpu::Plan(host_, request_, policy), "plan CPUs");
+  plan_ = TRY(cpu::Plan(host_, RequestOf(containers_), policy_), "plan CPUs");
   plan_.notes.insert(plan_.notes.end(), others.notes.begin(), others.notes.end());
   return base::Ok();
 }
@@ -68,10 +86,11 @@ base::Result<void> Placement::Claim(const std::string& plan_file) {
   plan_file_ = plan_file;
   if (!plan_.Pinned().empty()) {
     const auto plan = [this](const cpu::PinRegistry::View& others) -> base::Result<cpu::CpuSet> {
-      TRY(PlanAgain(others, policy_));
+      TRY(PlanFirst(others));
       return plan_.Pinned();
     };
     TRY(registry_.Claim(name_, plan));
+    recorded_ = plan_.Pinned();
   }
   LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\", housekeeping \"{}\"", plan_.vcpus.size(),
            cpu::ModeName(plan_.mode), plan_.cpus.ToString(), plan_.housekeeping.ToString());
@@ -81,13 +100,18 @@ base::Result<void> Placement::Claim(const std::string& plan_file) {
 
 // Each note once to the log; the plan in force to its file.
 void Placement::Publish() {
-  for (const cpu::Note& note : plan_.notes) {
+  cpu::CpuPlan shown = plan_;
+  shown.notes.insert(shown.notes.end(), machine_.begin(), machine_.end());
+  for (const cpu::Note& note : shown.notes) {
     if (std::find(logged_.begin(), logged_.end(), note) != logged_.end()) continue;
     LOG_INFO("CPU plan: {}: {}", note.code, note.text);
   }
-  logged_ = plan_.notes;
-  const auto written = base::WriteFileAtomic(plan_file_, cpu::PlanToJson(plan_) + "\n", 0600);
+  logged_ = shown.notes;
+  std::string json = cpu::PlanToJson(shown) + "\n";
+  if (json == published_) return;
+  const auto written = base::WriteFileAtomic(plan_file_, json, 0600);
   if (!written) LOG_WARNING("{}", written.error().Trail());
+  published_ = std::move(json);
 }
 
 base::Result<void> Placement::MakeCgroups() {
@@ -107,13 +131,13 @@ base::Result<void> Placement::Join(const std::vector<pid_t>& processes) {
 }
 
 base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers) {
-  vcpus_ = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size()));
+  vcpus_ = TRY(cpu::VcpuThreads(vmm, plan_.vcpus.size() + plan_.spare.size()));
   for (const pid_t tid : vcpus_) TRY(cgroup_->AddVcpuThread(tid));
   TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
   vmm_ = vmm;
   helpers_ = helpers;
   // Masks last: before Linux 6.2 each change of a cpuset overwrites them.
-  TRY(SetVcpuMasks());
+  TRY(SetMasks(plan_, nullptr));
   TRY(SetHousekeeping());
   return SeparateCores();
 }
@@ -123,30 +147,54 @@ base::Result<void> Placement::Place(pid_t vmm, const std::vector<pid_t>& helpers
 base::Result<void> Placement::SeparateCores() {
   if (!policy_.core_scheduling) return base::Ok();
   if (TRY(cpu::GiveCoreCookie(vmm_)) == cpu::CoreCookie::kUnavailable) {
-    plan_.notes.push_back({"core_scheduling_unavailable",
-                           "this kernel has no core scheduling: cores may run other pods beside "
-                           "this one's threads"});
+    machine_.push_back({"core_scheduling_unavailable",
+                        "this kernel has no core scheduling: cores may run other pods beside "
+                        "this one's threads"});
     Publish();
   }
   return base::Ok();
 }
 
-base::Result<void> Placement::SetVcpuMasks() {
-  for (size_t i = 0; i < plan_.vcpus.size(); ++i) {
-    const cpu::CpuSet& mask = plan_.vcpus[i].affinity;
-    if (!mask.empty()) {
-      TRY(cpu::SetAndVerify(vcpus_[i], mask), "vcpu{}", i);
-    } else {
+// The vCPUs of `plan`, and those of `others`, if given, that `plan` has not. The rest is parked:
+// kept off whatever pins they had, should one of them be woken by a guest that answers late.
+base::Result<void> Placement::SetMasks(const cpu::CpuPlan& plan, const cpu::CpuPlan* others) {
+  std::vector<cpu::CpuSet> masks(vcpus_.size(), plan.cpus);
+  std::vector<bool> runs(vcpus_.size());
+  for (const cpu::CpuPlan* from : {others, &plan}) {
+    if (from == nullptr) continue;
+    for (const cpu::VcpuPlan& vcpu : from->vcpus) {
+      masks[vcpu.index] = vcpu.affinity;
+      runs[vcpu.index] = from == &plan;
+    }
+  }
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (masks[i].empty()) {
       // Floating: where the shim was started to run, as far as the cgroup allows.
       const auto set = cpu::SetAsAllowed(vcpus_[i], request_.shim_mask, request_.allowed);
       if (!set) LOG_WARNING("vcpu{} floats, but not freely: {}", i, set.error().Message());
+    } else if (runs[i]) {
+      TRY(cpu::SetAndVerify(vcpus_[i], masks[i]), "vcpu{}", i);
+    } else {
+      // One that goes may go because its CPU went offline.
+      (void)cpu::SetAndVerify(vcpus_[i], masks[i]);
     }
   }
   return base::Ok();
 }
 
+// KVM's own thread (kvm-nx-lpage-recovery) begins with the first KVM_RUN, as a child of that
+// vCPU's: with its mask, and at the expense of its CPU limit.
+base::Result<void> Placement::MoveVmm(const cpu::CpuSet& housekeeping) {
+  for (const pid_t tid : TRY(cpu::OtherThreads(vmm_))) {
+    base::Result<void> moved = cgroup_->AddVmmThread(tid);
+    if (!moved && moved.error().error_number() != ESRCH) return moved;
+  }
+  TRY(cpu::MoveProcess(vmm_, housekeeping), "housekeeping");
+  return base::Ok();
+}
+
 base::Result<void> Placement::SetHousekeeping() {
-  TRY(cpu::MoveProcess(vmm_, plan_.housekeeping), "housekeeping");
+  TRY(MoveVmm(plan_.housekeeping));
   for (const pid_t helper : helpers_) {
     TRY(cpu::MoveProcess(helper, plan_.housekeeping), "housekeeping");
   }
@@ -156,53 +204,22 @@ base::Result<void> Placement::SetHousekeeping() {
   return base::Ok();
 }
 
-base::Result<void> Placement::FollowPins() {
-  cpu::PinRegistry::View others = TRY(registry_.Others(name_));
-  cpu::CpuPlan before = std::exchange(plan_, {});
-  // What this pod has pinned it has: others can no longer make its plan an error.
-  cpu::Policy policy = policy_;
-  if (policy.pinning == cpu::Pinning::kRequired) policy.pinning = cpu::Pinning::kAuto;
-  base::Result<void> planned = PlanAgain(std::move(others), policy);
-  if (!planned) {
-    plan_ = std::move(before);
-    return planned;
-  }
-  const bool housekeeping = plan_.housekeeping != before.housekeeping;
-  const bool vcpus = plan_.vcpus != before.vcpus;
-  if (!housekeeping && !vcpus && plan_.notes == before.notes) return base::Ok();
-  Publish();
-  if (vmm_ == 0) return base::Ok();  // Place will find the new plan
-  if (housekeeping) {
-    LOG_INFO("CPU plan: housekeeping moves from \"{}\" to \"{}\": other pods' pins have changed",
-             before.housekeeping.ToString(), plan_.housekeeping.ToString());
-    TRY(SetHousekeeping());
-  }
-  if (vcpus) TRY(SetVcpuMasks());
-  return base::Ok();
-}
-
 base::Result<void> Placement::AddAnchor(pid_t pid, const std::string& cgroups_path) {
   return cgroup_->AddAnchor(pid, cgroups_path);
 }
 
-// KVM's own thread (kvm-nx-lpage-recovery) begins with the first KVM_RUN, as a child of that
-// vCPU's: with its mask, and at the expense of its CPU limit.
-base::Result<void> Placement::GatherVmmThreads() {
-  for (const pid_t tid : TRY(cpu::OtherThreads(vmm_))) {
-    base::Result<void> moved = cgroup_->AddVmmThread(tid);
-    if (!moved && moved.error().error_number() != ESRCH) return moved;
-  }
-  return cpu::MoveProcess(vmm_, plan_.housekeeping);
+base::Result<void> Placement::Limit() {
+  TRY(MoveVmm(plan_.housekeeping));
+  return Limit(plan_);
 }
 
-base::Result<void> Placement::Limit() {
-  TRY(GatherVmmThreads());
+base::Result<void> Placement::Limit(const cpu::CpuPlan& plan) {
   cgroup::CpuLimit limit;
-  limit.shares = plan_.shares;
-  if (plan_.cpu_max) {
-    limit.quota_us = plan_.cpu_max->quota_us;
-    limit.period_us = plan_.cpu_max->period_us;
-    limit.burst_us = plan_.cpu_max->burst_us;
+  limit.shares = plan.shares;
+  if (plan.cpu_max) {
+    limit.quota_us = plan.cpu_max->quota_us;
+    limit.period_us = plan.cpu_max->period_us;
+    limit.burst_us = plan.cpu_max->burst_us;
   }
   return cgroup_->SetCpuLimit(limit);
 }

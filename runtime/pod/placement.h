@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +20,30 @@
 #include "runtime/config/config.h"
 #include "runtime/cpu/pin_registry.h"
 #include "runtime/cpu/plan.h"
+#include "runtime/cpu/translate.h"
+#include "runtime/cpu/update.h"
 
 namespace pod {
+
+// What changes in what a pod asks for (rule R0: its request is that of all its containers).
+struct PlanChange {
+  enum class Kind {
+    kJoin,    // a container comes, with `cpu`
+    kUpdate,  // `cpu` changes what it asks; what `cpu` does not give stays
+    kLeave,   // it goes
+    kNone,    // nothing: what the plan in force says is to be so again
+  };
+  Kind kind = Kind::kNone;
+  std::string container;
+  oci::CpuLimits cpu;
+};
+
+// A plan, the requests it came from, and where each container may run in the guest (rule R12).
+struct PodPlan {
+  cpu::CpuPlan plan;
+  std::map<std::string, cpu::ContainerRequest> containers;
+  std::map<std::string, cpu::GuestCpuset> cpusets;
+};
 
 class Placement {
  public:
@@ -28,7 +51,8 @@ class Placement {
   // fails before anything is made. `name`: "ns/pod".
   static base::Result<std::unique_ptr<Placement>> Plan(const config::Config& config,
                                                        const oci::Spec& spec,
-                                                       const std::string& name);
+                                                       const std::string& name,
+                                                       const std::string& container);
 
   const cpu::CpuPlan& plan() const { return plan_; }
   uint64_t memory_mib() const { return plan_.memory_mib; }
@@ -46,8 +70,26 @@ class Placement {
   // masks, theirs and those of `helpers` (processes that belong to the pod), and reads all back.
   // The shim's own threads go where the vmm's do.
   base::Result<void> Place(pid_t vmm, const std::vector<pid_t>& helpers);
-  // Other pods' pins have changed: housekeeping and floating threads keep off them (rule R7).
-  base::Result<void> FollowPins();
+  // Other pods' pins or the host's CPUs have changed: housekeeping and floating threads keep off
+  // pins (rule R7), and every mask is set again.
+  base::Result<void> Follow();
+
+  // A change of a machine that runs is Replan, Admit, what vmm and guest do, and Commit; or, to go
+  // back, Admit and Commit of the plan that was in force.
+  struct Change {
+    PodPlan before, after;
+    bool changes = true;  // false: nothing is asked for that was not before
+  };
+  // A container that joins is known already if the machine was planned for it. kNotFound for an
+  // update of one that is not. Changes nothing but the pin register, which then has both plans'
+  // CPUs.
+  base::Result<Change> Replan(const PlanChange& change);
+  // The vCPUs of `to` may run, and those of `from` go on: the leaf has the CPUs of both, and each
+  // thread its mask. Those of `to` win.
+  base::Result<void> Admit(const cpu::CpuPlan& from, const cpu::CpuPlan& to);
+  // `plan` is in force: the leaf is narrowed, masks are verified, the limit, the register and the
+  // plan on record follow.
+  base::Result<void> Commit(const PodPlan& plan);
   // A container's anchor, into that container's cgroup.
   base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
   // The guest runs: puts the CPU limit in force, and threads that KVM has made since Place where
@@ -56,10 +98,15 @@ class Placement {
 
  private:
   Placement(std::string name, const config::Config& config, std::string cgroup_path);
-  base::Result<void> PlanAgain(cpu::PinRegistry::View others, const cpu::Policy& policy);
-  base::Result<void> SetVcpuMasks();
+  base::Result<void> ReadHost();
+  base::Result<void> PlanFirst(cpu::PinRegistry::View others);
+  base::Result<cpu::PlanUpdate> PlanOnMachine(const cpu::CpuRequest& request,
+                                              const cpu::Policy& policy, cpu::SharedVcpus shared);
+  cpu::CpuRequest RequestOf(const std::map<std::string, cpu::ContainerRequest>& containers) const;
+  base::Result<void> SetMasks(const cpu::CpuPlan& plan, const cpu::CpuPlan* others);
+  base::Result<void> MoveVmm(const cpu::CpuSet& housekeeping);
   base::Result<void> SetHousekeeping();
-  base::Result<void> GatherVmmThreads();
+  base::Result<void> Limit(const cpu::CpuPlan& plan);
   base::Result<void> SeparateCores();
   void Publish();
 
@@ -68,15 +115,19 @@ class Placement {
   cpu::PinRegistry registry_;
   std::string cgroup_path_;
   cpu::HostTopology host_;
-  cpu::CpuRequest request_;
+  cpu::CpuRequest request_;  // the pod's, without its containers
+  std::map<std::string, cpu::ContainerRequest> containers_;
   cpu::CpuPlan plan_;
+  cpu::CpuSet recorded_;            // in the pin register
+  std::vector<cpu::Note> machine_;  // notes that are no plan's
   std::vector<cpu::Note> logged_;
+  std::string published_;
   std::string plan_file_;
   std::optional<cgroup::PodCgroup> cgroup_;
   // Once placed.
   pid_t vmm_ = 0;
   std::vector<pid_t> helpers_;
-  std::vector<pid_t> vcpus_;  // host tids
+  std::vector<pid_t> vcpus_;  // host tids by index, spare ones too
 };
 
 }  // namespace pod

@@ -262,6 +262,7 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
   const auto removed = [this, container, own_cgroup, done](base::Result<void> torn_down) {
     if (!torn_down) LOG_ERROR("container {}: {}", container->id(), torn_down.error().Trail());
     containers_.erase(container->id());
+    LeaveCpus(container->id());
     if (state_ && torn_down) {
       state_->record().rootfs.erase(container->id());
       std::vector<std::string>& cgroups = state_->record().cgroups;
@@ -311,6 +312,7 @@ void Pod::OnMachineEnd(std::string why) {
   if (!expected) LOG_ERROR("pod {}: the machine has ended: {}", options_.pod_id, why);
   end_reason_ = std::move(why);
   machine_state_ = MachineState::kEnded;
+  EndCpuUpdates();
   machine_.reset();
   for (const auto& [id, container] : containers_) {
     if (container->created()) ContainerEnded(container, kKilledStatus);
@@ -330,6 +332,7 @@ void Pod::OnMachineGone() {
 void Pod::RemoveHostSide(std::function<void()> done) {
   if (!state_) return done();
   pin_watch_.reset();
+  host_watch_.reset();
   worker_.Compute<base::Result<void>>([state = state_] { return RemovePod(*state); },
                                       [this, done = std::move(done)](base::Result<void> removed) {
                                         if (!removed)

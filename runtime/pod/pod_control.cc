@@ -1,4 +1,4 @@
-// Pod: what is done to a container that runs: terminal size, pause, resources, metrics, and the
+// Pod: what is done to a container that runs: terminal size, pause, metrics, and the
 // wait for its memory to run out.
 #include <utility>
 
@@ -63,27 +63,6 @@ void Pod::Freeze(const std::string& id, bool frozen, DoneCallback done) {
         }
         done(std::move(result));
       });
-}
-
-void Pod::Update(const std::string& id, const std::string& resources_json, DoneCallback done) {
-  base::Result<ContainerPtr> found = FindCreated(id);
-  if (!found) return done(std::move(found.error()));
-  if ((*found)->init->process.state() == Process::State::kStopped) {
-    return done(MakeError(Code::kFailedPrecondition, "the container has ended"));
-  }
-  base::Result<oci::Resources> resources = oci::ParseLinuxResources(resources_json);
-  if (!resources) return done(std::move(resources.error()));
-  if (!machine_running()) return done(MachineEnded());
-  if ((*found)->sandbox()) return done(base::Ok());  // nothing of it runs
-  // The host's side of an update, a new CPU plan and what follows from it, goes before this call:
-  // Placement has the plan. Until then the machine stays as it booted.
-  if (resources->cpu && (!resources->cpu->cpus.empty() || !resources->cpu->mems.empty())) {
-    LOG_INFO("container {}: cpuset \"{}\", mems \"{}\": the machine's CPUs are not changed", id,
-             resources->cpu->cpus, resources->cpu->mems);
-    resources->cpu->cpus.clear();
-    resources->cpu->mems.clear();
-  }
-  machine_->agent().Update(id, oci::Serialise(*resources), std::move(done));
 }
 
 void Pod::Stats(const std::string& id, StatsCallback done) {

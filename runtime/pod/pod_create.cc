@@ -68,6 +68,8 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   options.join = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Join({vmm, virtiofsd});
   };
+  boot_vcpus_ = options.vcpus.size();
+  call_timeout_ = options.call_timeout;
   options.place = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Place(vmm, {virtiofsd});
   };
@@ -82,24 +84,6 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   SetUpWaiting();
 }
 
-// Rule R7: other pods come and go. What changed before the watch began is followed at once.
-base::Result<void> Pod::WatchPins() {
-  pin_watch_ = TRY(cpu::PinWatch::Create(loop_, state_->pins(), [this] { FollowPins(); }));
-  FollowPins();
-  return base::Ok();
-}
-
-void Pod::FollowPins() {
-  if (!placement_) return;
-  worker_.Compute<base::Result<void>>([placement = placement_] { return placement->FollowPins(); },
-                                      [this](base::Result<void> followed) {
-                                        if (!followed) {
-                                          LOG_WARNING("pod {}: other pods' pins: {}",
-                                                      options_.pod_id, followed.error().Trail());
-                                        }
-                                      });
-}
-
 base::Result<void> Pod::RecordProcess(const char* role, pid_t pid) {
   state_->record().processes.push_back(TRY(DescribeProcess(role, pid)));
   return state_->Save();
@@ -109,6 +93,7 @@ void Pod::OnBooted(base::Result<void> result) {
   if (result) {
     machine_state_ = MachineState::kRunning;
     if (when_gone_) return machine_->Kill("called off");
+    StartCpuUpdates();
     const auto containers = containers_;  // answers may change it
     for (const auto& [id, container] : containers) ContinueCreate(container);
     return;
@@ -152,6 +137,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         ready->hooks = std::move(setup->hooks);
         ready->spec_json = std::move(setup->spec_json);
         ready->cgroups_path = std::move(setup->cgroups_path);
+        ready->cpu = std::move(setup->cpu);
         ContinueCreate(ready);
       });
 }
@@ -166,19 +152,27 @@ void Pod::ContinueCreate(const ContainerPtr& container) {
   CreateInGuest(container);
 }
 
+// With the CPUs that it brings to the pod's plan: if either fails, neither is.
 void Pod::CreateInGuest(const ContainerPtr& container) {
-  AgentClient::ContainerRequest request;
-  request.container_id = container->request.id;
-  request.spec_json = container->spec_json;
-  request.open_stdin = container->init->stdio.wants(StreamKind::kStdin);
-  request.open_stdout = container->init->stdio.wants(StreamKind::kStdout);
-  request.open_stderr = container->init->stdio.wants(StreamKind::kStderr);
-  machine_->agent().CreateContainer(
-      request, [this, weak = std::weak_ptr(container)](base::Result<void> result) {
-        if (const ContainerPtr created = weak.lock()) {
-          OnCreatedInGuest(created, std::move(result));
-        }
-      });
+  const auto in_guest = [this, weak = std::weak_ptr(container)](const cpu::GuestCpuset& cpuset,
+                                                                DoneCallback answer) {
+    const ContainerPtr creating = weak.lock();
+    if (!creating || creating->failed) return answer(MakeError(Code::kCancelled, "called off"));
+    AgentClient::ContainerRequest request;
+    request.container_id = creating->request.id;
+    request.spec_json = creating->spec_json;
+    request.cpuset = cpuset;
+    request.open_stdin = creating->init->stdio.wants(StreamKind::kStdin);
+    request.open_stdout = creating->init->stdio.wants(StreamKind::kStdout);
+    request.open_stderr = creating->init->stdio.wants(StreamKind::kStderr);
+    machine_->agent().CreateContainer(request, std::move(answer));
+  };
+  cpu_update_->Ask({.change = {PlanChange::Kind::kJoin, container->request.id, container->cpu},
+                    .in_guest = in_guest,
+                    .done = [this, weak = std::weak_ptr(container)](base::Result<void> result) {
+                      if (const ContainerPtr created = weak.lock())
+                        OnCreatedInGuest(created, std::move(result));
+                    }});
 }
 
 void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result) {
@@ -295,6 +289,7 @@ void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
   auto shared = std::make_shared<base::Error>(std::move(error));
   const auto answer = [this, container, shared] {
     containers_.erase(container->request.id);
+    LeaveCpus(container->request.id);
     const auto done = std::exchange(container->create_done, nullptr);
     if (done) done(std::move(*shared));
   };

@@ -13,9 +13,12 @@
 
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
+#include "runtime/cpu/host_watch.h"
 #include "runtime/cpu/pin_watch.h"
 #include "runtime/pod/container.h"
+#include "runtime/pod/cpu_update.h"
 #include "runtime/pod/machine.h"
+#include "runtime/pod/machine_cpus.h"
 #include "runtime/pod/pod.h"
 #include "runtime/pod/set_up.h"
 #include "runtime/pod/worker.h"
@@ -76,8 +79,6 @@ class Pod : public PodInterface {
   void FailAllCreates(base::Code code, const std::string& why);
   base::Result<void> RecordProcess(const char* role, pid_t pid);
   void OnStream(GuestStream stream);
-  base::Result<void> WatchPins();
-  void FollowPins();
 
   // pod.cc
   base::Result<ContainerPtr> FindCreated(const std::string& id) const;
@@ -106,6 +107,13 @@ class Pod : public PodInterface {
   void CreateSandbox(const ContainerPtr& container);
   void KillSandbox(const ContainerPtr& container, uint32_t signal, const DoneCallback& done);
 
+  // pod_update.cc
+  void StartCpuUpdates();
+  void EndCpuUpdates();
+  void LeaveCpus(const std::string& id);
+  base::Result<void> WatchPins();
+  void FollowPins();
+
   // pod_control.cc
   void Freeze(const std::string& id, bool frozen, DoneCallback done);
   void WatchOom(const ContainerPtr& container, uint64_t seen);
@@ -124,12 +132,17 @@ class Pod : public PodInterface {
   std::shared_ptr<Placement> placement_;
   std::unique_ptr<cpu::PinWatch> pin_watch_;
   base::UniqueFd network_ns_;  // the pod's on the host, where its anchors are
+  std::unique_ptr<cpu::HostWatch> host_watch_;
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;
   std::function<void()> when_gone_;  // Shutdown, or the undoing of a Create, waits for the end
   bool shutting_down_ = false;
   Worker worker_;
   std::unique_ptr<Machine> machine_;
+  size_t boot_vcpus_ = 0;
+  std::chrono::nanoseconds call_timeout_{0};
+  std::unique_ptr<MachineCpus> machine_cpus_;
+  std::unique_ptr<CpuUpdate> cpu_update_;  // while the machine runs
 };
 
 }  // namespace pod

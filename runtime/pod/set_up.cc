@@ -36,22 +36,30 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
   machine.connect_timeout = std::chrono::seconds(config.agent.connect_timeout_seconds);
   machine.call_timeout = std::chrono::seconds(config.agent.call_timeout_seconds);
   machine.virtiofsd = TRY(FindVirtiofsd(config.paths.virtiofsd));
-  for (const cpu::VcpuPlan& vcpu : placement.plan().vcpus) {
-    machine.vcpus.push_back({.package = vcpu.package,
-                             .die = vcpu.die,
-                             .core = vcpu.core,
-                             .thread = vcpu.thread,
-                             .l2 = vcpu.l2,
-                             .l3 = vcpu.l3,
-                             .node = vcpu.node});
+  machine.memory_mib = placement.memory_mib();
+  return machine;
+}
+
+// From the plan in force, which Claim makes.
+void FillVcpus(const Placement& placement, MachineOptions& machine) {
+  const auto place = [](const cpu::VcpuPlan& vcpu) -> VcpuPlace {
+    return {.package = vcpu.package,
+            .die = vcpu.die,
+            .core = vcpu.core,
+            .thread = vcpu.thread,
+            .l2 = vcpu.l2,
+            .l3 = vcpu.l3,
+            .node = vcpu.node};
+  };
+  for (const cpu::VcpuPlan& vcpu : placement.plan().vcpus) machine.vcpus.push_back(place(vcpu));
+  for (const cpu::VcpuPlan& vcpu : placement.plan().spare) {
+    machine.later_vcpus.push_back(place(vcpu));
   }
   for (const cpu::GuestNode& node : placement.plan().nodes) {
     machine.nodes.push_back({.memory_mib = node.memory_mib,
                              .host_nodes = {node.mems.begin(), node.mems.end()},
                              .distances = node.distances});
   }
-  machine.memory_mib = placement.memory_mib();
-  return machine;
 }
 
 base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
@@ -63,6 +71,7 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));
   }
   TRY(setup.placement->Claim(state.plan()));
+  FillVcpus(*setup.placement, setup.machine);
   TRY(storage::MakeShare(state.share()));
   base::Result<void> cgroups = setup.placement->MakeCgroups();
   if (cgroups) return base::Ok();
@@ -92,7 +101,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   config::Config config = TRY(config::Load(first.config_toml_path));
   TRY(config::ApplyAnnotations(spec.annotations, config));
   PodSetup setup;
-  setup.placement = TRY(Placement::Plan(config, spec, options.ns + "/" + options.pod_id));
+  setup.placement = TRY(Placement::Plan(config, spec, options.ns + "/" + options.pod_id, first.id));
   setup.machine = TRY(PlanMachine(config, *setup.placement));
   Network network = TRY(PlanNetwork(spec));
   for (const std::string& note : network.survey.notes) LOG_INFO("pod {}: {}", options.pod_id, note);
@@ -140,6 +149,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
   ContainerSetup setup;
   setup.spec_json = oci::Serialise(guest.spec);
   setup.cgroups_path = spec.linux_config.cgroups_path;
+  setup.cpu = spec.linux_config.resources.cpu.value_or(oci::CpuLimits());
   setup.hooks = PlanHooks(spec, request);
   return setup;
 }

@@ -31,6 +31,7 @@ struct ContainerSetup {
   // Of a sandbox container: it has no files, and nothing of it but this goes to the guest.
   std::optional<PodSettings> pod_settings;
   std::string spec_json;     // for the agent
+  oci::CpuLimits cpu;
   std::string cgroups_path;  // for the anchor
   HookPlan hooks;
 };

@@ -70,6 +70,11 @@ void VmmProcess::Request(const pinion::vmm::v1::ToVmm& request,
   channel_->Request(request, fds, std::move(done));
 }
 
+void VmmProcess::RequestCpus(const pinion::vmm::v1::ToVmm& request,
+                             ControlChannel::CpusDone done) {
+  channel_->RequestCpus(request, std::move(done));
+}
+
 void VmmProcess::Kill(std::string why) {
   if (reaped_) return;
   if (why_.empty()) why_ = std::move(why);

@@ -45,6 +45,7 @@ class VmmProcess {
   // As ControlChannel::Request.
   void Request(const pinion::vmm::v1::ToVmm& request, std::span<const base::BorrowedFd> fds,
                std::function<void(base::Result<void>)> done);
+  void RequestCpus(const pinion::vmm::v1::ToVmm& request, ControlChannel::CpusDone done);
   // Ends it; on_end follows with `why`, unless the vmm had said why itself.
   void Kill(std::string why);
   pid_t pid() const { return process_.pid(); }

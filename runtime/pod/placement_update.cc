@@ -1,0 +1,158 @@
+// Placement: changes of a machine that has been planned: other pods' pins, the host's CPUs, what
+// the pod's containers ask (rules R7, R11).
+#include <algorithm>
+#include <utility>
+
+#include "runtime/base/log.h"
+#include "runtime/cpu/affinity.h"
+#include "runtime/cpu/request.h"
+#include "runtime/pod/placement.h"
+
+namespace pod {
+namespace {
+
+using base::Code;
+using base::MakeError;
+
+base::Result<std::map<std::string, cpu::GuestCpuset>> CpusetsOf(const PodPlan& pod) {
+  std::map<std::string, cpu::GuestCpuset> cpusets;
+  for (const auto& [id, container] : pod.containers) {
+    cpusets[id] = TRY(cpu::TranslateCpuset(pod.plan, container), "container {}", id);
+  }
+  return cpusets;
+}
+
+using Requests = std::map<std::string, cpu::ContainerRequest>;
+
+base::Result<Requests> Changed(Requests requests, const PlanChange& change) {
+  if (change.kind == PlanChange::Kind::kLeave) {
+    requests.erase(change.container);
+    return requests;
+  }
+  if (change.kind == PlanChange::Kind::kUpdate && !requests.contains(change.container)) {
+    return MakeError(Code::kNotFound, "container {} is in no CPU plan", change.container);
+  }
+  cpu::ContainerRequest& request = requests[change.container];
+  request = cpu::Updated(std::move(request), change.cpu);
+  return requests;
+}
+
+// A container that comes or goes leaves the others their vCPUs.
+cpu::SharedVcpus SharedVcpusOf(const Requests& before, const PlanChange& change,
+                               const Requests& after) {
+  const bool less = change.kind == PlanChange::Kind::kUpdate &&
+                    cpu::AsksLess(before.at(change.container), after.at(change.container));
+  return less ? cpu::SharedVcpus::kAsAsked : cpu::SharedVcpus::kNoFewer;
+}
+
+}  // namespace
+
+base::Result<cpu::PlanUpdate> Placement::PlanOnMachine(const cpu::CpuRequest& request,
+                                                       const cpu::Policy& policy,
+                                                       cpu::SharedVcpus shared) {
+  return TRY(cpu::PlanAgain(host_, request, policy, plan_, shared), "plan CPUs");
+}
+
+base::Result<void> Placement::Follow() {
+  TRY(ReadHost());
+  cpu::PinRegistry::View others = TRY(registry_.Others(name_));
+  request_.pinned_elsewhere = std::move(others.pins);
+  // What this pod has pinned it has: others can no longer make its plan an error.
+  cpu::Policy policy = policy_;
+  if (policy.pinning == cpu::Pinning::kRequired) policy.pinning = cpu::Pinning::kAuto;
+  base::Result<cpu::PlanUpdate> planned =
+      PlanOnMachine(RequestOf(containers_), policy, cpu::SharedVcpus::kNoFewer);
+  const cpu::CpuSet offline = plan_.Pinned().Without(host_.Online());
+  machine_.erase(std::remove_if(machine_.begin(), machine_.end(),
+                                [](const cpu::Note& note) { return note.code == "pins_offline"; }),
+                 machine_.end());
+  if (!offline.empty()) {
+    machine_.push_back(
+        {"pins_offline", fmt::format("CPUs {} have gone offline on the host: their vCPUs run on "
+                                     "others until these are back",
+                                     offline.ToString())});
+  } else if (!planned) {
+    return std::move(planned.error());
+  }
+  const cpu::CpuSet housekeeping = plan_.housekeeping;
+  // How many vCPUs there are is not this call's to change.
+  if (planned && planned->added.empty() && planned->removed.empty()) {
+    plan_ = std::move(planned->plan);
+    plan_.notes.insert(plan_.notes.end(), others.notes.begin(), others.notes.end());
+  }
+  Publish();
+  if (vmm_ == 0) return base::Ok();  // Place will find the new plan
+  if (plan_.housekeeping != housekeeping) {
+    LOG_INFO("CPU plan: housekeeping moves from \"{}\" to \"{}\": other pods' pins have changed",
+             housekeeping.ToString(), plan_.housekeeping.ToString());
+  }
+  TRY(SetHousekeeping());
+  // The kernel has widened the mask of a thread whose only CPU went; there is nothing to verify.
+  if (!offline.empty()) return base::Ok();
+  // cgroup v1 has taken CPUs that went offline out of the leaf for good.
+  TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
+  return SetMasks(plan_, nullptr);
+}
+
+base::Result<Placement::Change> Placement::Replan(const PlanChange& change) {
+  Change replan;
+  replan.before.plan = plan_;
+  replan.before.containers = containers_;
+  replan.before.cpusets = TRY(CpusetsOf(replan.before));
+  const bool known = containers_.contains(change.container);
+  if (change.kind == PlanChange::Kind::kNone || (change.kind == PlanChange::Kind::kJoin && known) ||
+      (change.kind == PlanChange::Kind::kLeave && !known)) {
+    replan.after = replan.before;
+    replan.changes = false;
+    return replan;
+  }
+  replan.after.containers = TRY(Changed(containers_, change));
+  const cpu::SharedVcpus shared = SharedVcpusOf(containers_, change, replan.after.containers);
+  TRY(ReadHost());
+  const auto plan = [&](const cpu::PinRegistry::View& view) -> base::Result<cpu::CpuSet> {
+    request_.pinned_elsewhere = view.pins;
+    replan.after.plan =
+        TRY(PlanOnMachine(RequestOf(replan.after.containers), policy_, shared)).plan;
+    std::vector<cpu::Note>& notes = replan.after.plan.notes;
+    notes.insert(notes.end(), view.notes.begin(), view.notes.end());
+    return replan.after.plan.Pinned().Union(plan_.Pinned());
+  };
+  const cpu::PinRegistry::View others = TRY(registry_.Others(name_));
+  const cpu::CpuSet pins = TRY(plan(others));
+  // The register's watchers, this pod among them, hear of every write.
+  if (pins != recorded_) {
+    TRY(registry_.Claim(name_, plan));
+    recorded_ = replan.after.plan.Pinned().Union(plan_.Pinned());
+  }
+  replan.after.cpusets = TRY(CpusetsOf(replan.after));
+  return replan;
+}
+
+base::Result<void> Placement::Admit(const cpu::CpuPlan& from, const cpu::CpuPlan& to) {
+  const bool restricted = !from.cpus.empty() && !to.cpus.empty();
+  const bool bound = !from.mems.empty() && !to.mems.empty();
+  TRY(cgroup_->SetVcpuCpuset(restricted ? from.cpus.Union(to.cpus).ToString() : "",
+                             bound ? from.mems.Union(to.mems).ToString() : ""));
+  // Housekeeping first: nothing else is to run where a vCPU is pinned from now on.
+  TRY(MoveVmm(to.housekeeping));
+  return SetMasks(to, &from);
+}
+
+base::Result<void> Placement::Commit(const PodPlan& plan) {
+  TRY(cgroup_->SetVcpuCpuset(plan.plan.cpus.ToString(), plan.plan.mems.ToString()));
+  TRY(SetMasks(plan.plan, nullptr));
+  TRY(Limit(plan.plan));
+  if (recorded_ != plan.plan.Pinned()) {
+    TRY(registry_.Claim(name_, [&](const cpu::PinRegistry::View&) { return plan.plan.Pinned(); }));
+    recorded_ = plan.plan.Pinned();
+  }
+  plan_ = plan.plan;
+  containers_ = plan.containers;
+  TRY(SetHousekeeping());
+  LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\", housekeeping \"{}\"", plan_.vcpus.size(),
+           cpu::ModeName(plan_.mode), plan_.cpus.ToString(), plan_.housekeeping.ToString());
+  Publish();
+  return base::Ok();
+}
+
+}  // namespace pod

@@ -167,6 +167,24 @@ shim_of() { pgrep -f "containerd-shim-pinion-v2.* -id $1( |\$)" | head -n 1; }
 vmm_of() { pgrep -x pinion-vmm -P "$(shim_of "$1")"; }
 virtiofsd_of() { pgrep -f virtiofsd -P "$(shim_of "$1")" | head -n 1; }
 
+# "vcpu0 2", a line for each vCPU thread of vmm PID: where it may run.
+masks_of_vcpus() {
+  local task
+  for task in /proc/"$1"/task/*; do
+    case $(cat "$task/comm") in
+      vcpu*) echo "$(cat "$task/comm") $(awk '/^Cpus_allowed_list/ {print $2}' "$task/status")" ;;
+    esac
+  done
+}
+# The CPU plan in force of pod ID.
+plan_of() { find /run/pinion -path "*/$1/plan.json"; }
+# task_update ID RESOURCES: Task.Update at the shim, which ctr has no command for.
+task_update() {
+  local directory
+  directory=$(find /run -maxdepth 5 -type d -path "*/io.containerd.runtime.v2.task/default/${1%-unknown}" | head -n 1)
+  "$E2E/task_client" "$(cat "$directory/address")" update "$1" "$2"
+}
+
 task_status() { ctr task ls | awk -v id="$1" '$1 == id {print $3}'; }
 status_is() { [ "$(task_status "$1")" = "$2" ]; }
 

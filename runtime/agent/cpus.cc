@@ -90,8 +90,7 @@ base::Result<std::vector<GuestCpu>> SetCpusOnline(std::span<const uint32_t> vcpu
   return after;
 }
 
-base::Result<std::string> CpuListOf(std::span<const uint32_t> vcpus,
-                                    const std::string& directory) {
+base::Result<std::string> CpuListOf(std::span<const uint32_t> vcpus, const std::string& directory) {
   if (vcpus.empty()) return std::string();
   const std::vector<GuestCpu> cpus = TRY(ReadCpus(directory));
   std::string list;

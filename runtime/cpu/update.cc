@@ -32,7 +32,9 @@ class Fitting {
     wanted_ = fresh_.Pinned();
     shared_ = fresh_.vcpus.size() - wanted_.size();
     if (shared == SharedVcpus::kNoFewer && wanted_.empty() && in_force.Pinned().empty()) {
-      shared_ = std::max(shared_, in_force.vcpus.size());
+      // R3: never more than CPUs.
+      const size_t most = fresh_.cpus.empty() ? in_force.vcpus.size() : fresh_.cpus.size();
+      shared_ = std::max(shared_, std::min(most, in_force.vcpus.size()));
     }
   }
 

@@ -115,6 +115,7 @@ base::Result<Placement::Change> Placement::Replan(const PlanChange& change) {
         TRY(PlanOnMachine(RequestOf(replan.after.containers), policy_, shared)).plan;
     std::vector<cpu::Note>& notes = replan.after.plan.notes;
     notes.insert(notes.end(), view.notes.begin(), view.notes.end());
+    replan.after.cpusets = TRY(CpusetsOf(replan.after));
     return replan.after.plan.Pinned().Union(plan_.Pinned());
   };
   const cpu::PinRegistry::View others = TRY(registry_.Others(name_));
@@ -124,7 +125,6 @@ base::Result<Placement::Change> Placement::Replan(const PlanChange& change) {
     TRY(registry_.Claim(name_, plan));
     recorded_ = replan.after.plan.Pinned().Union(plan_.Pinned());
   }
-  replan.after.cpusets = TRY(CpusetsOf(replan.after));
   return replan;
 }
 

@@ -81,12 +81,14 @@ base::Result<bool> LayoutV2::SetCpuset(const std::string& leaf_path, const std::
                                        const std::string& mems) {
   const std::string directory = root_ + leaf_path;
   if (!Exists(directory + "/cpuset.cpus")) return false;
-  // cgroup-v2.rst, "Cpuset Interface Files": an empty line is what was never set.
+  // Linux kernel/cgroup/cpuset.c, validate_change: a set with tasks cannot be emptied, here neither.
+  const std::string pod = directory.substr(0, directory.rfind('/'));
   const auto set = [&](const char* file, const std::string& list) -> base::Result<void> {
     if (!list.empty()) return base::WriteFile(directory + file, list);
     const std::string now = TRY(base::ReadFile(directory + file));
     if (now.find_first_not_of('\n') == std::string::npos) return base::Ok();
-    return base::WriteFile(directory + file, "\n");
+    const std::string pods = TRY(base::ReadFile(pod + file + ".effective"));
+    return base::WriteFile(directory + file, pods);
   };
   TRY(set("/cpuset.cpus", cpus));
   TRY(set("/cpuset.mems", mems));

@@ -115,9 +115,11 @@ TEST_F(V2Test, AnEmptyListTakesARestrictionBackAndSoDoesALimitWithoutBurst) {
   ASSERT_TRUE(cgroup);
   Put("/a/pod/vcpu/cpu.max.burst", "7");
   ASSERT_TRUE(cgroup->SetVcpuCpuset("2", "1"));
+  Put("/a/pod/cpuset.cpus.effective", "0-7");
+  Put("/a/pod/cpuset.mems.effective", "0-1");
   ASSERT_TRUE(cgroup->SetVcpuCpuset("", ""));
-  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.cpus"), "\n");
-  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.mems"), "\n");
+  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.cpus"), "0-7");
+  EXPECT_EQ(Text("/a/pod/vcpu/cpuset.mems"), "0-1");
   ASSERT_TRUE(cgroup->SetCpuLimit({.quota_us = 50000}));
   EXPECT_EQ(Text("/a/pod/vcpu/cpu.max.burst"), "0");
 }

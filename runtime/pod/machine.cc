@@ -274,7 +274,7 @@ void Machine::PowerOff(std::chrono::nanoseconds limit) {
   if (state_ != State::kRunning) return;
   powering_off_ = true;
   deadline_ = loop_.After(limit, [this] { Kill("the guest did not power off in time"); });
-  agent_->Shutdown(limit, [this](base::Result<void> answer) {
+  agent_->Shutdown(limit, [](base::Result<void> answer) {
     if (!answer && answer.error().code() != Code::kUnavailable) {
       LOG_WARNING("the agent's Shutdown: {}", answer.error().Message());
     }

@@ -9,7 +9,7 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <cstddef>
 #include <utility>
 
 namespace network {
@@ -31,12 +31,11 @@ tcmsg IngressOf(int link) {
 
 // A u32 filter that any frame matches: u32 is in more kernels than matchall.
 void AddMatchAll(Message& message) {
-  tc_u32_sel head{};
-  head.flags = TC_U32_TERMINAL;
-  head.nkeys = 1;
-  // One key behind it that masks everything out.
+  // One key behind it that masks everything out. By bytes, as clang makes no tc_u32_sel, which ends
+  // in an array of none.
   std::array<std::byte, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> selector{};
-  std::memcpy(selector.data(), &head, sizeof(head));
+  selector[offsetof(tc_u32_sel, flags)] = std::byte{TC_U32_TERMINAL};
+  selector[offsetof(tc_u32_sel, nkeys)] = std::byte{1};
   message.Add(TCA_U32_SEL, selector);
 }
 

@@ -187,15 +187,20 @@ base::Result<void> Cgroup::Apply(const oci::Resources& resources) {
 }
 
 base::Result<void> Cgroup::SetCpuset(const std::string& cpus, const std::string& mems) {
-  const CgroupSetting settings[] = {{"cpuset.cpus", cpus}, {"cpuset.mems", mems}};
-  for (const CgroupSetting& setting : settings) {
-    const std::string file = path_ + "/" + setting.file;
-    // Without the controller nothing is restricted.
-    if (setting.value.empty() && access(file.c_str(), F_OK) != 0) continue;
-    // cgroup-v2.rst, "Cpuset Interface Files": an empty line is what was never set.
-    TRY(base::WriteFile(file, setting.value + "\n"));
-  }
-  return base::Ok();
+  // Linux kernel/cgroup/cpuset.c, validate_change: a set with tasks cannot be emptied. CPUs that
+  // are yet to come count; nodes do not come.
+  const auto set = [this](const char* name, const std::string& list,
+                          const std::string& everything) -> base::Result<void> {
+    const std::string file = path_ + "/" + name;
+    if (!list.empty()) return base::WriteFile(file, list);
+    // Without the controller, or where nothing was set, nothing is restricted.
+    const auto now = base::ReadFile(file);
+    if (!now || now->find_first_not_of('\n') == std::string::npos) return base::Ok();
+    const std::string all = TRY(base::ReadFile(everything));
+    return base::WriteFile(file, all);
+  };
+  TRY(set("cpuset.cpus", cpus, "/sys/devices/system/cpu/possible"));
+  return set("cpuset.mems", mems, path_ + "/../cpuset.mems.effective");
 }
 
 base::Result<void> Cgroup::Kill() { return base::WriteFile(path_ + "/cgroup.kill", "1"); }

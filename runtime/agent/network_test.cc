@@ -94,7 +94,9 @@ class NetworkTest : public ::testing::Test {
     EXPECT_EQ(setns(before_.get(), CLONE_NEWNET), 0);
   }
   void SetUp() override {
-    before_ = std::move(*base::Open("/proc/thread-self/ns/net", O_RDONLY));
+    auto before = base::Open("/proc/thread-self/ns/net", O_RDONLY);
+    ASSERT_TRUE(before) << before.error().Message();
+    before_ = std::move(*before);
     if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "no private network namespace: needs root";
     socket_ = std::make_unique<netlink::Socket>(std::move(*netlink::Socket::Open()));
     if (!testing_support::AddVethPair(*socket_, "eth1", "eth0")) {

@@ -14,6 +14,9 @@ WORK=$(mktemp -d "/run/e2e-$TEST.XXXXXX")
 # How long a guest may take to be there; an emulated machine needs minutes.
 BOOT_SECONDS=${PINION_BOOT_SECONDS:-600}
 
+# ctr gives up a connection after 10 s, which under load is nothing to an emulated machine.
+ctr() { command ctr --connect-timeout "${BOOT_SECONDS}s" "$@"; }
+
 fail() {
   echo "FAIL: $*" >&2
   exit 1
@@ -186,7 +189,41 @@ task_update() {
 }
 
 task_status() { ctr task ls | awk -v id="$1" '$1 == id {print $3}'; }
+task_pid() { ctr task ls | awk -v id="$1" '$1 == id {print $2}'; }
 status_is() { [ "$(task_status "$1")" = "$2" ]; }
+
+# A pod by CRI's annotations, without CRI. Needs make_rootfs first.
+# pod_container POD ID KIND HOSTNAME NAMESPACES ARG...: one of its containers, detached.
+pod_container() {
+  local pod=$1 id=$2 kind=$3 hostname=$4 namespaces=$5
+  shift 5
+  ID=$id "$E2E/oci-spec" --root "$ROOTFS" -- "$@" | tr '\n' ' ' |
+    sed -E "s|\"hostname\": \"pinion\"|\"hostname\": \"$hostname\", \"annotations\": {\"io.kubernetes.cri.container-type\": \"$kind\", \"io.kubernetes.cri.sandbox-id\": \"$pod\"}|
+      s|\"namespaces\": *\[[^]]*\]|\"namespaces\": [$namespaces]|" >"$WORK/$id.json"
+  ctr run -d --runtime "$RUNTIME" --runtime-config-path "$CONFIG" --config "$WORK/$id.json" "$id" </dev/null
+}
+# start_pod POD HOSTNAME: its sandbox container.
+start_pod() {
+  pod_container "$1" "$1" sandbox "$2" \
+    '{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "network"}' /pause ||
+    fail "the sandbox container of $1: status $?"
+  status_is "$1" RUNNING || fail "the sandbox container $1 is $(task_status "$1")"
+}
+# start_member POD ID PID-NAMESPACE ARG...: a container that shares what CRI lets containers share.
+start_member() {
+  local pod=$1 id=$2 pid_namespace=$3 of
+  shift 3
+  of=/proc/$(task_pid "$pod")/ns
+  local shared="{\"type\": \"ipc\", \"path\": \"$of/ipc\"}, {\"type\": \"uts\", \"path\": \"$of/uts\"}, {\"type\": \"network\", \"path\": \"$of/net\"}"
+  pod_container "$pod" "$id" container '' "$shared, {\"type\": \"mount\"}, $pid_namespace" "$@"
+}
+# end_container ID: killed, and removed once it has stopped.
+end_container() {
+  ctr task kill -s KILL "$1"
+  within 60 status_is "$1" STOPPED || fail "$1 is $(task_status "$1") after SIGKILL"
+  ctr task rm "$1" >/dev/null 2>&1 || true # the exit status of what was killed
+  ctr container rm "$1"
+}
 
 # A container in the background that says "up" and sleeps until it is killed. Its ctr's exit status
 # goes to $WORK/status.

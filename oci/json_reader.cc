@@ -14,9 +14,10 @@ using base::Code;
 
 constexpr size_t kShownValueLength = 64;
 
-// Depth is judged before parsing: what nlohmann builds is then bounded by the text's own size.
-bool DeeperThan(std::string_view text, size_t limit) {
-  size_t depth = 0;
+// Judged before parsing: what nlohmann builds is then bounded by more than the text's own size, which
+// it takes some fifty times of.
+base::Result<void> CheckShape(std::string_view text, const JsonLimits& limits) {
+  std::vector<size_t> commas;  // of each list or object that is open
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -29,12 +30,20 @@ bool DeeperThan(std::string_view text, size_t limit) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      if (++depth > limit) return true;
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
+      if (commas.size() == limits.depth) {
+        return base::MakeError(Code::kOutOfRange, "JSON is nested more than {} levels deep",
+                               limits.depth);
+      }
+      commas.push_back(0);
+    } else if ((c == ']' || c == '}') && !commas.empty()) {
+      commas.pop_back();
+    } else if (c == ',' && !commas.empty() && ++commas.back() >= limits.list_length) {
+      return base::MakeError(Code::kOutOfRange,
+                             "JSON has a list or object of more than {} entries, at byte {}",
+                             limits.list_length, i + 1);
     }
   }
-  return false;
+  return base::Ok();
 }
 
 // The value as the user wrote it, cut to one line's worth.
@@ -55,7 +64,6 @@ struct JsonReader::State {
   };
 
   Json root;
-  JsonLimits limits;
   ClauseOf clause_of = nullptr;
   std::vector<Step> steps;
   std::string path;
@@ -75,10 +83,7 @@ base::Result<JsonReader> JsonReader::Create(std::string_view text, const JsonLim
     return base::MakeError(Code::kOutOfRange, "JSON of {} bytes, at most {} are read", text.size(),
                            limits.bytes);
   }
-  if (DeeperThan(text, limits.depth)) {
-    return base::MakeError(Code::kOutOfRange, "JSON is nested more than {} levels deep",
-                           limits.depth);
-  }
+  TRY(CheckShape(text, limits));
   auto state = std::make_unique<State>();
   try {
     state->root = Json::parse(text);
@@ -88,7 +93,6 @@ base::Result<JsonReader> JsonReader::Create(std::string_view text, const JsonLim
   } catch (const Json::exception& error) {  // a number that no double can hold
     return base::MakeError(Code::kInvalidArgument, "JSON that cannot be read: {}", error.what());
   }
-  state->limits = limits;
   state->clause_of = clause_of;
   state->steps.push_back({&state->root, 0});
   return JsonReader(std::move(state));
@@ -130,7 +134,7 @@ void JsonReader::EnterElement(size_t index) {
   if (state_->error) return;
   CHECK(state_->at().is_array() && index < state_->at().size());
   state_->steps.push_back({&state_->at()[index], state_->path.size()});
-  state_->path += fmt::format("[{}]", index);
+  state_->path += '[' + std::to_string(index) + ']';
 }
 
 void JsonReader::Leave() {
@@ -150,10 +154,7 @@ size_t JsonReader::ReadArraySize() {
     FailType("an array");
     return 0;
   }
-  const size_t size = state_->at().size();
-  if (size <= state_->limits.list_length) return size;
-  Fail(fmt::format("{} entries, at most {} are read", size, state_->limits.list_length));
-  return 0;
+  return state_->at().size();
 }
 
 std::vector<std::string> JsonReader::ReadKeys() {
@@ -161,9 +162,6 @@ std::vector<std::string> JsonReader::ReadKeys() {
   if (state_->error) return keys;
   if (!state_->at().is_object()) {
     FailType("an object");
-  } else if (state_->at().size() > state_->limits.list_length) {
-    Fail(fmt::format("{} entries, at most {} are read", state_->at().size(),
-                     state_->limits.list_length));
   } else {
     for (const auto& item : state_->at().items()) {
       if (item.key().find('\0') != std::string::npos) Fail("a key with a NUL byte");

@@ -21,7 +21,7 @@ namespace oci {
 struct JsonLimits {
   size_t bytes = 1 << 20;
   size_t depth = 32;
-  size_t list_length = 65536;
+  size_t list_length = 65536;  // entries in a list or object
 };
 
 class JsonReader {

@@ -30,10 +30,10 @@ TEST(JsonReaderTest, RefusesWhatIsBeyondItsLimits) {
   // A million brackets must not exhaust the stack.
   EXPECT_THAT(Refusal(std::string(1 << 20, '['), {.bytes = 2 << 20}), HasSubstr("levels"));
 
-  auto reader = JsonReader::Create("[1,2,3]", {.list_length = 2});
-  ASSERT_TRUE(reader);
-  EXPECT_EQ(reader->ReadArraySize(), 0u);
-  EXPECT_THAT(reader->status().error().Message(), HasSubstr("3 entries, at most 2"));
+  EXPECT_EQ(Refusal(R"([[1,2],{"a,b,c":1,"b":"x,y,z"}])", {.list_length = 2}), "accepted");
+  EXPECT_THAT(Refusal("[[1],[1,2,3]]", {.list_length = 2}),
+              HasSubstr("more than 2 entries, at byte 10"));
+  EXPECT_THAT(Refusal(R"({"a":1,"b":2,"c":3})", {.list_length = 2}), HasSubstr("at byte 13"));
 }
 
 TEST(JsonReaderTest, KeepsTheFirstError) {

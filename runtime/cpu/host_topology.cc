@@ -42,11 +42,16 @@ uint64_t HostTopology::MemoryMib(const CpuSet& wanted) const {
 }
 
 uint32_t HostTopology::Distance(uint32_t from_node, uint32_t to_node) const {
-  for (const HostNode& from : nodes) {
-    if (from.id != from_node) continue;
-    for (size_t i = 0; i < nodes.size() && i < from.distances.size(); ++i) {
-      if (nodes[i].id == to_node) return from.distances[i];
-    }
+  const auto find = [this](uint32_t id) {
+    const auto at =
+        std::lower_bound(nodes.begin(), nodes.end(), id,
+                         [](const HostNode& node, uint32_t wanted) { return node.id < wanted; });
+    return at == nodes.end() || at->id != id ? nodes.end() : at;
+  };
+  const auto from = find(from_node), to = find(to_node);
+  if (from != nodes.end() && to != nodes.end()) {
+    const auto column = static_cast<size_t>(to - nodes.begin());
+    if (column < from->distances.size()) return from->distances[column];
   }
   return from_node == to_node ? 10 : 20;
 }

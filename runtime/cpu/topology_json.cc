@@ -23,6 +23,7 @@ using oci::JsonReader;
 constexpr uint64_t kMaxName = 1 << 24;
 constexpr uint32_t kUnnamed = UINT32_MAX;
 constexpr uint64_t kMaxMemoryMib = uint64_t{1} << 40;
+constexpr size_t kMaxNodes = 1024;    // Linux' MAX_NUMNODES is 1 << 10 at most
 constexpr uint32_t kMaxDistance = 255;  // a byte of SLIT, ACPI 6.5, 5.2.17
 
 struct Level {
@@ -45,7 +46,7 @@ class Reader {
   void ReadCpu();
   void ReadNode();
   template <class ReadEntry>
-  void ReadList(const char* name, size_t most, ReadEntry read_entry);
+  void ReadList(const char* name, ReadEntry read_entry);
   bool Has(LevelIndex level) const { return named_[level] > 0; }
   base::Result<void> CheckLevels();
   void FillIn();
@@ -87,7 +88,7 @@ void Reader::ReadNode() {
   json_.ExpectObject();
   HostNode node;
   if (!json_.EnterField("id")) return json_.Fail("a node without an \"id\"");
-  node.id = static_cast<uint32_t>(json_.ReadUnsigned(kMaxCpus - 1));
+  node.id = static_cast<uint32_t>(json_.ReadUnsigned(kMaxNodes - 1));
   if (node_ids_.Contains(node.id)) json_.Fail(fmt::format("node {} is there twice", node.id));
   node_ids_.Insert(node.id);
   json_.Leave();
@@ -108,10 +109,9 @@ void Reader::ReadNode() {
 }
 
 template <class ReadEntry>
-void Reader::ReadList(const char* name, size_t most, ReadEntry read_entry) {
+void Reader::ReadList(const char* name, ReadEntry read_entry) {
   if (!json_.EnterField(name)) return;
   const size_t size = json_.ReadArraySize();
-  if (size > most) json_.Fail(fmt::format("{} entries, at most {} are read", size, most));
   for (size_t i = 0; i < size && json_.status(); ++i) {
     json_.EnterElement(i);
     read_entry();
@@ -189,8 +189,8 @@ base::Result<void> Reader::CheckNodes() {
 
 base::Result<HostTopology> Reader::Read() {
   json_.ExpectObject();
-  ReadList("cpus", kMaxCpus, [this] { ReadCpu(); });
-  ReadList("nodes", kMaxCpus, [this] { ReadNode(); });
+  ReadList("cpus", [this] { ReadCpu(); });
+  ReadList("nodes", [this] { ReadNode(); });
   TRY(json_.status());
   if (host_.cpus.empty()) {
     return base::MakeError(Code::kInvalidArgument, "cpus: a host without an online CPU");

@@ -160,6 +160,12 @@ TEST_F(CommandTest, ThePictureHasEveryCpuAndALineForEachPin) {
   const std::string floating = Spec("f.json", R"("quota":250000)");
   EXPECT_THAT(Out({"cpu", "picture", "--host", host_, "--spec", floating}),
               AllOf(HasSubstr("Guest, floating"), Not(HasSubstr("pinned to"))));
+  // A band for each package, not for each place in it.
+  const std::string confined = Spec("c.json", R"("cpus":"0-5,8-13","quota":250000)");
+  const std::string bands = Out({"cpu", "picture", "--host", host_, "--spec", confined});
+  size_t paths = 0;
+  for (size_t at = 0; (at = bands.find("<path ", at)) != std::string::npos; ++at) ++paths;
+  EXPECT_EQ(paths, 2u);
 }
 
 TEST_F(CommandTest, APodIsShownFromItsRecord) {

@@ -264,13 +264,14 @@ class Drawing {
     }
   }
 
-  // From each L3 whose CPUs the shared vCPUs may use to where these are.
+  // From each package where the shared vCPUs may run to the edge beside them: which of its CPUs they
+  // are the colours say, and lines from each L3 would cover what lies between.
   void SharedBands(const Layout& host, Point host_at, const Layout& guest, Point guest_at) {
     for (const Group& from : host.groups) {
-      if (from.kind != Group::Kind::kL3 || !Holds(from, host_looks_)) continue;
+      if (from.kind != Group::Kind::kPackage || !Holds(from, host_looks_)) continue;
       for (const Group& to : guest.groups) {
         if (to.kind != Group::Kind::kL3 || !Holds(to, guest_looks_)) continue;
-        const double x1 = host_at.x + from.box.right(), x2 = guest_at.x + to.box.x;
+        const double x1 = host_at.x + from.box.right(), x2 = guest_at.x;
         const double y1 = host_at.y + from.box.y + from.box.height / 2;
         const double y2 = guest_at.y + to.box.y + to.box.height / 2;
         Add("<path d=\"M{:.1f} {:.1f} C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}\" fill=\"none\" "

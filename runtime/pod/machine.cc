@@ -79,10 +79,9 @@ void Machine::FillConfigure(v1::Configure* configure) const {
   configure->set_initrd_fd(kInitrd);
   configure->set_console_fd(kConsole);
   configure->set_command_line(options_.command_line);
-  configure->set_memory_mib(options_.memory_mib);
-  uint32_t index = 0;
-  const auto fill = [&index](const VcpuPlace& place, v1::Vcpu* vcpu) {
-    vcpu->set_index(index++);
+  configure->set_memory_mib(options_.cpus.memory_mib);
+  const auto fill = [](const cpu::VcpuPlan& place, v1::Vcpu* vcpu) {
+    vcpu->set_index(place.index);
     vcpu->set_package(place.package);
     vcpu->set_die(place.die);
     vcpu->set_core(place.core);
@@ -91,14 +90,14 @@ void Machine::FillConfigure(v1::Configure* configure) const {
     vcpu->set_l3(place.l3);
     vcpu->set_node(place.node);
   };
-  for (const VcpuPlace& place : options_.vcpus) fill(place, configure->add_vcpus());
-  for (const VcpuPlace& place : options_.later_vcpus) fill(place, configure->add_later_vcpus());
-  for (const MemoryNode& node : options_.nodes) {
+  for (const cpu::VcpuPlan& place : options_.cpus.vcpus) fill(place, configure->add_vcpus());
+  for (const cpu::VcpuPlan& place : options_.cpus.spare) fill(place, configure->add_later_vcpus());
+  for (const cpu::GuestNode& node : options_.cpus.nodes) {
     v1::Node* const message = configure->add_nodes();
     message->set_memory_mib(node.memory_mib);
-    message->mutable_host_nodes()->Add(node.host_nodes.begin(), node.host_nodes.end());
+    message->mutable_host_nodes()->Add(node.mems.begin(), node.mems.end());
     // One node has no table to stand in.
-    if (options_.nodes.size() == 1) break;
+    if (options_.cpus.nodes.size() == 1) break;
     message->mutable_distances()->Add(node.distances.begin(), node.distances.end());
   }
   v1::Fs* const fs = configure->add_devices()->mutable_fs();

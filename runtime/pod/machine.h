@@ -17,6 +17,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/cpu/plan.h"
 #include "runtime/network/pod_network.h"
 #include "runtime/pod/agent_client.h"
 #include "runtime/pod/console_log.h"
@@ -31,34 +32,13 @@ class Configure;
 
 namespace pod {
 
-// A vCPU's place in the guest's topology: Vcpu of vmm_control.proto.
-struct VcpuPlace {
-  uint32_t package = 0;
-  uint32_t die = 0;
-  uint32_t core = 0;
-  uint32_t thread = 0;
-  uint32_t l2 = 0;
-  uint32_t l3 = 0;
-  uint32_t node = 0;
-};
-
-// A NUMA node of the guest: Node of vmm_control.proto.
-struct MemoryNode {
-  uint64_t memory_mib = 0;
-  std::vector<uint32_t> host_nodes;  // empty: any
-  std::vector<uint32_t> distances;
-};
-
 struct MachineOptions {
   std::string vmm_program;
   uid_t uid = 0;
   std::string kernel;
   std::string initrd;
   std::string command_line;
-  uint64_t memory_mib = 0;
-  std::vector<VcpuPlace> vcpus;
-  std::vector<VcpuPlace> later_vcpus;  // places of those that may come: AddCpus
-  std::vector<MemoryNode> nodes;  // empty: one, of the host's choice
+  cpu::CpuPlan cpus;  // and RAM
   // The guest's network cards: a tap for each card of `network`.
   std::vector<base::UniqueFd> taps;
   network::Survey network;

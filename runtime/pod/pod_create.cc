@@ -68,7 +68,7 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   options.join = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Join({vmm, virtiofsd});
   };
-  boot_vcpus_ = options.vcpus.size();
+  boot_vcpus_ = options.cpus.vcpus.size();
   call_timeout_ = options.call_timeout;
   options.place = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Place(vmm, {virtiofsd});

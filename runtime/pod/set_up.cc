@@ -26,7 +26,7 @@ base::Result<oci::Spec> LoadSpec(const std::string& bundle) {
 }
 
 // What fails early fails before anything has been made.
-base::Result<MachineOptions> PlanMachine(const config::Config& config, const Placement& placement) {
+base::Result<MachineOptions> PlanMachine(const config::Config& config) {
   MachineOptions machine;
   machine.vmm_program = config.paths.vmm;
   machine.kernel = config.paths.kernel;
@@ -36,30 +36,7 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config, const Pla
   machine.connect_timeout = std::chrono::seconds(config.agent.connect_timeout_seconds);
   machine.call_timeout = std::chrono::seconds(config.agent.call_timeout_seconds);
   machine.virtiofsd = TRY(FindVirtiofsd(config.paths.virtiofsd));
-  machine.memory_mib = placement.memory_mib();
   return machine;
-}
-
-// From the plan in force, which Claim makes.
-void FillVcpus(const Placement& placement, MachineOptions& machine) {
-  const auto place = [](const cpu::VcpuPlan& vcpu) -> VcpuPlace {
-    return {.package = vcpu.package,
-            .die = vcpu.die,
-            .core = vcpu.core,
-            .thread = vcpu.thread,
-            .l2 = vcpu.l2,
-            .l3 = vcpu.l3,
-            .node = vcpu.node};
-  };
-  for (const cpu::VcpuPlan& vcpu : placement.plan().vcpus) machine.vcpus.push_back(place(vcpu));
-  for (const cpu::VcpuPlan& vcpu : placement.plan().spare) {
-    machine.later_vcpus.push_back(place(vcpu));
-  }
-  for (const cpu::GuestNode& node : placement.plan().nodes) {
-    machine.nodes.push_back({.memory_mib = node.memory_mib,
-                             .host_nodes = {node.mems.begin(), node.mems.end()},
-                             .distances = node.distances});
-  }
 }
 
 base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
@@ -71,7 +48,7 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));
   }
   TRY(setup.placement->Claim(state.plan()));
-  FillVcpus(*setup.placement, setup.machine);
+  setup.machine.cpus = setup.placement->plan();
   TRY(storage::MakeShare(state.share()));
   base::Result<void> cgroups = setup.placement->MakeCgroups();
   if (cgroups) return base::Ok();
@@ -102,7 +79,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   TRY(config::ApplyAnnotations(spec.annotations, config));
   PodSetup setup;
   setup.placement = TRY(Placement::Plan(config, spec, options.ns + "/" + options.pod_id, first.id));
-  setup.machine = TRY(PlanMachine(config, *setup.placement));
+  setup.machine = TRY(PlanMachine(config));
   Network network = TRY(PlanNetwork(spec));
   for (const std::string& note : network.survey.notes) LOG_INFO("pod {}: {}", options.pod_id, note);
   setup.state = std::make_shared<StateDirectory>(

@@ -179,6 +179,40 @@ masks_of_vcpus() {
     esac
   done
 }
+# /proc/PID/task/TID of vCPU INDEX of vmm PID: vcpu_task PID INDEX.
+vcpu_task() { dirname "$(grep -lx "vcpu$2" /proc/"$1"/task/*/comm)"; }
+# The directory of a task's cgroup, v1 or v2: cgroup_of CONTROLLER /proc/PID[/task/TID].
+cgroup_of() {
+  local path
+  path=$(awk -F: -v controller="$1" '("," $2 ",") ~ ("," controller ",") {print $3}' "$2/cgroup")
+  if [ -n "$path" ]; then
+    echo "/sys/fs/cgroup/$1$path"
+  else
+    echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "$2/cgroup")"
+  fi
+}
+# As cpu.max has it ("50000 100000"), of a directory of either version.
+cpu_limit_in() {
+  if [ -e "$1/cpu.max" ]; then
+    cat "$1/cpu.max"
+  else
+    echo "$(cat "$1/cpu.cfs_quota_us")" "$(cat "$1/cpu.cfs_period_us")" | sed 's/^-1 /max /'
+  fi
+}
+# Fails unless RAM of vmm PID's guest is bound to host nodes NODE..., one after the other, and is
+# nowhere else (numa_maps of proc(5)): ram_is_on PID NODE...
+ram_is_on() {
+  local vmm=$1 policy pages
+  grep memfd:guest-memory "/proc/$vmm/numa_maps" >"$WORK/ram" || fail "no guest RAM in numa_maps"
+  shift
+  [ "$(awk '{print $2}' "$WORK/ram" | uniq | tr '\n' ' ')" = "$(printf 'bind:%s ' "$@")" ] ||
+    fail "guest RAM is to be on nodes $*: $(cat "$WORK/ram")"
+  while read -r _ policy pages; do
+    for pages in $(grep -oE '\bN[0-9]+=' <<<"$pages"); do
+      [ "$pages" = "N${policy#bind:}=" ] || fail "pages outside $policy: $(cat "$WORK/ram")"
+    done
+  done <"$WORK/ram"
+}
 # The CPU plan in force of pod ID.
 plan_of() { find /run/pinion -path "*/$1/plan.json"; }
 # task_update ID RESOURCES: Task.Update at the shim, which ctr has no command for.

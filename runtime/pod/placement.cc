@@ -155,6 +155,12 @@ base::Result<void> Placement::SeparateCores() {
   return base::Ok();
 }
 
+// Of `cpus` those that are online, if any is: the kernel gives a mask no others.
+cpu::CpuSet Placement::OnlineOf(const cpu::CpuSet& cpus) const {
+  const cpu::CpuSet online = cpus.Intersection(host_.Online());
+  return online.empty() ? cpus : online;
+}
+
 // The vCPUs of `plan`, and those of `others`, if given, that `plan` has not. The rest is parked:
 // kept off whatever pins they had, should one of them be woken by a guest that answers late.
 base::Result<void> Placement::SetMasks(const cpu::CpuPlan& plan, const cpu::CpuPlan* others) {
@@ -172,10 +178,11 @@ base::Result<void> Placement::SetMasks(const cpu::CpuPlan& plan, const cpu::CpuP
       // Floating: where the shim was started to run, as far as the cgroup allows.
       const auto set = cpu::SetAsAllowed(vcpus_[i], request_.shim_mask, request_.allowed);
       if (!set) LOG_WARNING("vcpu{} floats, but not freely: {}", i, set.error().Message());
-    } else if (runs[i]) {
-      TRY(cpu::SetAndVerify(vcpus_[i], masks[i]), "vcpu{}", i);
+    } else if (runs[i] && masks[i].Intersects(host_.Online())) {
+      TRY(cpu::SetAndVerify(vcpus_[i], OnlineOf(masks[i])), "vcpu{}", i);
     } else {
-      // One that goes may go because its CPU went offline.
+      // Parked, or its CPU is offline: the kernel has widened its mask, and there is nothing to
+      // verify.
       (void)cpu::SetAndVerify(vcpus_[i], masks[i]);
     }
   }
@@ -194,12 +201,11 @@ base::Result<void> Placement::MoveVmm(const cpu::CpuSet& housekeeping) {
 }
 
 base::Result<void> Placement::SetHousekeeping() {
-  TRY(MoveVmm(plan_.housekeeping));
-  for (const pid_t helper : helpers_) {
-    TRY(cpu::MoveProcess(helper, plan_.housekeeping), "housekeeping");
-  }
+  const cpu::CpuSet cpus = OnlineOf(plan_.housekeeping);
+  TRY(MoveVmm(cpus));
+  for (const pid_t helper : helpers_) TRY(cpu::MoveProcess(helper, cpus), "housekeeping");
   // Not its children: an anchor belongs to its container's cgroup, which may have other CPUs.
-  const auto moved = cpu::MoveProcess(getpid(), plan_.housekeeping, /*children=*/false);
+  const auto moved = cpu::MoveProcess(getpid(), cpus, /*children=*/false);
   if (!moved) LOG_WARNING("the shim stays where it is: {}", moved.error().Message());
   return base::Ok();
 }

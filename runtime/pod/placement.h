@@ -55,7 +55,6 @@ class Placement {
                                                        const std::string& container);
 
   const cpu::CpuPlan& plan() const { return plan_; }
-  uint64_t memory_mib() const { return plan_.memory_mib; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
 
@@ -103,11 +102,13 @@ class Placement {
   base::Result<cpu::PlanUpdate> PlanOnMachine(const cpu::CpuRequest& request,
                                               const cpu::Policy& policy, cpu::SharedVcpus shared);
   cpu::CpuRequest RequestOf(const std::map<std::string, cpu::ContainerRequest>& containers) const;
+  cpu::CpuSet OnlineOf(const cpu::CpuSet& cpus) const;
   base::Result<void> SetMasks(const cpu::CpuPlan& plan, const cpu::CpuPlan* others);
   base::Result<void> MoveVmm(const cpu::CpuSet& housekeeping);
   base::Result<void> SetHousekeeping();
   base::Result<void> Limit(const cpu::CpuPlan& plan);
   base::Result<void> SeparateCores();
+  bool NoteOfflineCpus();
   void Publish();
 
   const std::string name_;

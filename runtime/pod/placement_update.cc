@@ -37,6 +37,15 @@ base::Result<Requests> Changed(Requests requests, const PlanChange& change) {
   return requests;
 }
 
+// The CPUs that containers name. Their lists have been planned with, so they can be read.
+cpu::CpuSet AskedCpus(const Requests& requests) {
+  cpu::CpuSet asked;
+  for (const auto& [id, request] : requests) {
+    if (const auto cpus = cpu::CpuSet::Parse(request.cpus)) asked = asked.Union(*cpus);
+  }
+  return asked;
+}
+
 // A container that comes or goes leaves the others their vCPUs.
 cpu::SharedVcpus SharedVcpusOf(const Requests& before, const PlanChange& change,
                                const Requests& after) {
@@ -53,32 +62,53 @@ base::Result<cpu::PlanUpdate> Placement::PlanOnMachine(const cpu::CpuRequest& re
   return TRY(cpu::PlanAgain(host_, request, policy, plan_, shared), "plan CPUs");
 }
 
+// What the containers name and the host has not now. The plan stays as it is meanwhile.
+bool Placement::NoteOfflineCpus() {
+  machine_.erase(std::remove_if(machine_.begin(), machine_.end(),
+                                [](const cpu::Note& note) {
+                                  return note.code == "pins_offline" || note.code == "cpus_offline";
+                                }),
+                 machine_.end());
+  const cpu::CpuSet offline = AskedCpus(containers_).Without(host_.Online());
+  const cpu::CpuSet pinned = offline.Intersection(plan_.Pinned());
+  const cpu::CpuSet shared = offline.Without(pinned);
+  if (!pinned.empty()) {
+    machine_.push_back(
+        {"pins_offline", fmt::format("CPUs {} have gone offline on the host: their vCPUs run on "
+                                     "others until these are back",
+                                     pinned.ToString())});
+  }
+  if (!shared.empty()) {
+    machine_.push_back(
+        {"cpus_offline", fmt::format("CPUs {} have gone offline on the host: the vCPUs that share "
+                                     "them do without until these are back",
+                                     shared.ToString())});
+  }
+  return !offline.empty();
+}
+
 base::Result<void> Placement::Follow() {
   TRY(ReadHost());
   cpu::PinRegistry::View others = TRY(registry_.Others(name_));
   request_.pinned_elsewhere = std::move(others.pins);
-  // What this pod has pinned it has: others can no longer make its plan an error.
-  cpu::Policy policy = policy_;
-  if (policy.pinning == cpu::Pinning::kRequired) policy.pinning = cpu::Pinning::kAuto;
-  base::Result<cpu::PlanUpdate> planned =
-      PlanOnMachine(RequestOf(containers_), policy, cpu::SharedVcpus::kNoFewer);
-  const cpu::CpuSet offline = plan_.Pinned().Without(host_.Online());
-  machine_.erase(std::remove_if(machine_.begin(), machine_.end(),
-                                [](const cpu::Note& note) { return note.code == "pins_offline"; }),
-                 machine_.end());
-  if (!offline.empty()) {
-    machine_.push_back(
-        {"pins_offline", fmt::format("CPUs {} have gone offline on the host: their vCPUs run on "
-                                     "others until these are back",
-                                     offline.ToString())});
-  } else if (!planned) {
-    return std::move(planned.error());
-  }
   const cpu::CpuSet housekeeping = plan_.housekeeping;
-  // How many vCPUs there are is not this call's to change.
-  if (planned && planned->added.empty() && planned->removed.empty()) {
-    plan_ = std::move(planned->plan);
-    plan_.notes.insert(plan_.notes.end(), others.notes.begin(), others.notes.end());
+  const bool offline = NoteOfflineCpus();
+  if (offline) {
+    for (const cpu::OtherPins& other : request_.pinned_elsewhere) {
+      const cpu::CpuSet left = plan_.housekeeping.Without(other.cpus);
+      if (!left.empty()) plan_.housekeeping = left;
+    }
+  } else {
+    // What this pod has pinned it has: others can no longer make its plan an error.
+    cpu::Policy policy = policy_;
+    if (policy.pinning == cpu::Pinning::kRequired) policy.pinning = cpu::Pinning::kAuto;
+    cpu::PlanUpdate planned =
+        TRY(PlanOnMachine(RequestOf(containers_), policy, cpu::SharedVcpus::kNoFewer));
+    // How many vCPUs there are is not this call's to change.
+    if (planned.added.empty() && planned.removed.empty()) {
+      plan_ = std::move(planned.plan);
+      plan_.notes.insert(plan_.notes.end(), others.notes.begin(), others.notes.end());
+    }
   }
   Publish();
   if (vmm_ == 0) return base::Ok();  // Place will find the new plan
@@ -87,10 +117,8 @@ base::Result<void> Placement::Follow() {
              housekeeping.ToString(), plan_.housekeeping.ToString());
   }
   TRY(SetHousekeeping());
-  // The kernel has widened the mask of a thread whose only CPU went; there is nothing to verify.
-  if (!offline.empty()) return base::Ok();
-  // cgroup v1 has taken CPUs that went offline out of the leaf for good.
-  TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
+  // cgroup v1 has taken CPUs that went offline out of the leaf for good, and takes none that are.
+  if (!offline) TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
   return SetMasks(plan_, nullptr);
 }
 
@@ -134,7 +162,7 @@ base::Result<void> Placement::Admit(const cpu::CpuPlan& from, const cpu::CpuPlan
   TRY(cgroup_->SetVcpuCpuset(restricted ? from.cpus.Union(to.cpus).ToString() : "",
                              bound ? from.mems.Union(to.mems).ToString() : ""));
   // Housekeeping first: nothing else is to run where a vCPU is pinned from now on.
-  TRY(MoveVmm(to.housekeeping));
+  TRY(MoveVmm(OnlineOf(to.housekeeping)));
   return SetMasks(to, &from);
 }
 
@@ -148,6 +176,7 @@ base::Result<void> Placement::Commit(const PodPlan& plan) {
   }
   plan_ = plan.plan;
   containers_ = plan.containers;
+  NoteOfflineCpus();
   TRY(SetHousekeeping());
   LOG_INFO("CPU plan: {} vCPUs, {}, cpus \"{}\", housekeeping \"{}\"", plan_.vcpus.size(),
            cpu::ModeName(plan_.mode), plan_.cpus.ToString(), plan_.housekeeping.ToString());

@@ -1,48 +1,25 @@
 #include "agent-proto/ttrpc/server.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <utility>
 #include <vector>
 
+#include "agent-proto/ttrpc/acceptor.h"
 #include "agent-proto/ttrpc/session.h"
-#include "runtime/base/log.h"
-#include "runtime/base/socket.h"
 
 namespace ttrpc {
-namespace {
-
-constexpr std::chrono::milliseconds kAcceptPause(100);
-
-base::Result<void> CheckPeer(base::BorrowedFd socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return base::ErrnoError("SO_PEERCRED");
-  }
-  if (peer.uid != geteuid() || peer.gid != getegid()) {
-    return base::MakeError(base::Code::kPermissionDenied,
-                           "client {} is uid {} gid {}, only {} {} may call", peer.pid, peer.uid,
-                           peer.gid, geteuid(), getegid());
-  }
-  return base::Ok();
-}
-
-}  // namespace
 
 class Server::Impl {
  public:
   Impl(base::EventLoop& loop, const ServiceTable& table)
-      : loop_(loop), table_(table), alive_(std::make_shared<char>()) {}
+      : loop_(loop),
+        table_(table),
+        acceptor_(loop, [this](base::UniqueFd socket) { return Serve(std::move(socket), {}); }),
+        alive_(std::make_shared<char>()) {}
 
   base::Result<void> Listen(base::UniqueFd listener) {
-    listener_ = std::move(listener);
-    accept_ = TRY(loop_.WatchFd(listener_, EPOLLIN, [this](uint32_t) { OnConnection(); }));
-    return base::Ok();
+    return acceptor_.Listen(std::move(listener));
   }
 
   base::Result<void> Serve(base::UniqueFd connection, std::function<void()> on_closed) {
@@ -61,11 +38,7 @@ class Server::Impl {
     return base::Ok();
   }
 
-  void StopListening() {
-    accept_.Cancel();
-    accept_pause_.Cancel();
-    listener_.Reset();
-  }
+  void StopListening() { acceptor_.Stop(); }
 
   void WhenFlushed(std::function<void()> idle) {
     waiting_.push_back(std::move(idle));
@@ -73,26 +46,6 @@ class Server::Impl {
   }
 
  private:
-  void OnConnection() {
-    base::Result<base::UniqueFd> socket = base::Accept(listener_, SOCK_NONBLOCK);
-    if (!socket) {
-      const int error = socket.error().error_number();
-      if (error == EAGAIN || error == ECONNABORTED) return;
-      // EMFILE, ENOMEM: the connection stays queued, and the loop must not spin on it.
-      LOG_WARNING("{}; no connection is taken for {} ms", socket.error().Message(),
-                  kAcceptPause.count());
-      if (accept_.SetEvents(0)) {
-        accept_pause_ = loop_.After(kAcceptPause, [this] {
-          if (!accept_.SetEvents(EPOLLIN)) LOG_ERROR("the listener cannot be watched any more");
-        });
-      }
-      return;
-    }
-    base::Result<void> taken = CheckPeer(*socket);
-    if (taken) taken = Serve(std::move(*socket), {});
-    if (!taken) LOG_WARNING("connection refused: {}", taken.error().Message());
-  }
-
   // By value: erasing the session destroys the callback that we are in.
   void OnClosed(uint64_t id, std::function<void()> on_closed) {
     sessions_.erase(id);
@@ -115,9 +68,7 @@ class Server::Impl {
 
   base::EventLoop& loop_;
   const ServiceTable& table_;
-  base::UniqueFd listener_;
-  base::Watch accept_;
-  base::Timer accept_pause_;
+  Acceptor acceptor_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, std::shared_ptr<Session>> sessions_;
   std::vector<std::function<void()>> waiting_;

@@ -9,30 +9,27 @@
 #include <memory>
 
 #include "agent-proto/ttrpc/dispatch.h"
+#include "agent-proto/ttrpc/transport.h"
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
 
 namespace ttrpc {
 
-class Server {
+class Server : public Transport {
  public:
   // `loop` and `table` must outlive the server.
   Server(base::EventLoop& loop, const ServiceTable& table);
-  ~Server();
+  ~Server() override;
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Accepts on a listening AF_UNIX socket; peers of another uid or gid than ours are refused
-  // (SO_PEERCRED).
-  base::Result<void> Listen(base::UniqueFd listener);
+  base::Result<void> Listen(base::UniqueFd listener) override;
   // Serves one connected stream socket (the agent's end of its vsock connection); `on_closed` is
   // called once when the peer has gone.
   base::Result<void> Serve(base::UniqueFd connection, std::function<void()> on_closed = {});
-  // Stops accepting; calls in flight still get their replies.
-  void StopListening();
-  // Calls `idle` when every reply that was given has been written out.
-  void WhenFlushed(std::function<void()> idle);
+  void StopListening() override;
+  void WhenFlushed(std::function<void()> idle) override;
 
  private:
   class Impl;

@@ -1,7 +1,8 @@
 // Takes clients of our own uid and gid (SO_PEERCRED) from a listening AF_UNIX socket; others are
 // refused with a line in the log.
 //
-// Thread rule: bound to the event loop. Ownership: owns the listener; destroying it stops accepting.
+// Thread rule: bound to the event loop. Ownership: owns the listener; destroying it stops
+// accepting.
 #pragma once
 
 #include <functional>

@@ -48,6 +48,7 @@ constexpr Key kKeys[] = {
     {"paths", "initrd", [](Config& c, const Value& v) { return SetPath(v, c.paths.initrd); }},
     {"paths", "virtiofsd", [](Config& c, const Value& v) { return SetPath(v, c.paths.virtiofsd); }},
     {"paths", "run_dir", [](Config& c, const Value& v) { return SetPath(v, c.paths.run_dir); }},
+    {"paths", "shim_grpc", [](Config& c, const Value& v) { return SetPath(v, c.paths.shim_grpc); }},
     {"guest", "extra_cmdline",
      [](Config& c, const Value& v) { return SetCommandLine(v, c.guest.extra_cmdline); }},
     {"guest", "default_memory_mib",
@@ -65,7 +66,9 @@ constexpr Key kKeys[] = {
        return SetNumber(v, 1, 86400, c.agent.connect_timeout_seconds);
      }},
     {"agent", "call_timeout_seconds",
-     [](Config& c, const Value& v) { return SetNumber(v, 1, 86400, c.agent.call_timeout_seconds); }},
+     [](Config& c, const Value& v) {
+       return SetNumber(v, 1, 86400, c.agent.call_timeout_seconds);
+     }},
     {"cpu", "pinning", [](Config& c, const Value& v) { return SetPinning(v, c.cpu.pinning); }},
     {"cpu", "smt", [](Config& c, const Value& v) { return SetSmt(v, c.cpu.smt); }},
     {"cpu", "default_vcpus",
@@ -85,13 +88,15 @@ constexpr Key kKeys[] = {
      [](Config& c, const Value& v) { return SetNumber(v, 1, UINT32_MAX - 1, c.jail.uid_base); }},
     {"jail", "uid_count",
      [](Config& c, const Value& v) { return SetNumber(v, 1, 1 << 24, c.jail.uid_count); }},
+    {"shim", "transport",
+     [](Config& c, const Value& v) { return SetTransport(v, c.shim.transport); }},
     {"log", "level", [](Config& c, const Value& v) { return SetLogLevel(v, c.log_level); }},
 };
 
 // What a pod may choose for itself: none of these reaches beyond its own machine. `housekeeping` is
 // missing because those CPUs are the host's to give.
 constexpr std::string_view kAllowedAnnotations[] = {"pinning", "smt", "default_vcpus", "max_vcpus",
-                                                     "spare_vcpus"};
+                                                    "spare_vcpus"};
 
 const Key* FindKey(std::string_view section, std::string_view name) {
   for (const Key& key : kKeys) {

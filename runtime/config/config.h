@@ -11,6 +11,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/result.h"
+#include "runtime/config/transport.h"
 #include "runtime/cpu/policy.h"
 
 namespace config {
@@ -26,6 +27,7 @@ struct Config {
     // Empty in the file: the first of the places where Debian's packages have it that exists.
     std::string virtiofsd;
     std::string run_dir = "/run/pinion";
+    std::string shim_grpc = "/usr/local/libexec/pinion/pinion-shim-grpc";
     bool operator==(const Paths&) const = default;
   };
   struct Guest {
@@ -59,11 +61,18 @@ struct Config {
     bool operator==(const Jail&) const = default;
   };
 
+  struct Shim {
+    // What containerd is answered, where its version takes it.
+    Transport transport = Transport::kTtrpc;
+    bool operator==(const Shim&) const = default;
+  };
+
   Paths paths;
   Guest guest;
   Agent agent;
   cpu::Policy cpu;
   Jail jail;
+  Shim shim;
   base::LogLevel log_level = base::LogLevel::kInfo;
   bool operator==(const Config&) const = default;
 };

@@ -25,6 +25,7 @@ kernel = "/k"
 initrd = "/i"
 virtiofsd = "/f"
 run_dir = "/r"
+shim_grpc = "/g"
 [guest]
 extra_cmdline = "console=ttyS0 loglevel=7"
 default_memory_mib = 512
@@ -42,17 +43,20 @@ housekeeping = "0-1"
 [jail]
 uid_base = 100000
 uid_count = 10
+[shim]
+transport = "grpc"
 [log]
 level = "debug"
 )",
                                 "c");
   ASSERT_TRUE(config) << config.error().Message();
   Config wanted;
-  wanted.paths = {"/v", "/k", "/i", "/f", "/r"};
+  wanted.paths = {"/v", "/k", "/i", "/f", "/r", "/g"};
   wanted.guest = {"console=ttyS0 loglevel=7", 512, 64, true};
   wanted.agent = {600};
   wanted.cpu = {cpu::Pinning::kRequired, cpu::Smt::kHide, 2, 4, 3, cpu::CpuSet{0, 1}};
   wanted.jail = {100000, 10};
+  wanted.shim = {Transport::kGrpc};
   wanted.log_level = base::LogLevel::kDebug;
   EXPECT_EQ(*config, wanted);
 }

@@ -118,6 +118,10 @@ base::Result<void> SetCpuSet(const Value& value, cpu::CpuSet& out) {
   return base::Ok();
 }
 
+base::Result<void> SetTransport(const Value& value, Transport& out) {
+  return SetChoice(value, out, {{"ttrpc", Transport::kTtrpc}, {"grpc", Transport::kGrpc}});
+}
+
 base::Result<void> SetLogLevel(const Value& value, base::LogLevel& out) {
   return SetChoice(value, out,
                    {{"debug", base::LogLevel::kDebug},

@@ -9,6 +9,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/result.h"
+#include "runtime/config/transport.h"
 #include "runtime/cpu/policy.h"
 
 namespace config {
@@ -29,6 +30,7 @@ base::Result<void> SetSmt(const Value& value, cpu::Smt& out);
 base::Result<void> SetBoot(const Value& value, cpu::Boot& out);
 base::Result<void> SetCpuVendor(const Value& value, cpu::CpuVendor& out);
 base::Result<void> SetCpuSet(const Value& value, cpu::CpuSet& out);
+base::Result<void> SetTransport(const Value& value, Transport& out);
 base::Result<void> SetLogLevel(const Value& value, base::LogLevel& out);
 
 }  // namespace config

@@ -12,6 +12,8 @@ namespace shim {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 10 << 20;
+constexpr size_t kMaxAddressBytes = 4096;
+constexpr std::string_view kUnixScheme = "unix://";
 constexpr const char* kGroupAnnotations[] = {"io.containerd.runc.v2.group",
                                              "io.kubernetes.cri.sandbox-id"};
 
@@ -53,6 +55,36 @@ std::string SocketPath(const std::string& address, const std::string& ns, const 
   const std::string joined =
       std::filesystem::path(address + "/" + ns + "/" + key).lexically_normal().string();
   return directory + "/" + HexSha256(joined);
+}
+
+std::string SocketKey(config::Transport transport, const std::string& key) {
+  // An identifier has no slash, so that this is no other pod's.
+  return transport == config::Transport::kGrpc ? key + "/grpc" : key;
+}
+
+std::string ToText(const Endpoint& endpoint) {
+  if (endpoint.transport == config::Transport::kTtrpc) {
+    return std::string(kUnixScheme) + endpoint.socket;
+  }
+  return fmt::format(R"({{"version":2,"address":"{}","protocol":"grpc"}})", endpoint.socket);
+}
+
+base::Result<Endpoint> ParseEndpoint(std::string_view text) {
+  if (text.starts_with(kUnixScheme)) {
+    return Endpoint{config::Transport::kTtrpc, std::string(text.substr(kUnixScheme.size()))};
+  }
+  oci::JsonReader reader =
+      TRY(oci::JsonReader::Create(text, {.bytes = kMaxAddressBytes, .depth = 2}), "address");
+  Endpoint endpoint{config::Transport::kGrpc, ""};
+  if (reader.EnterField("address")) {
+    endpoint.socket = reader.ReadString();
+    reader.Leave();
+  }
+  TRY(reader.status(), "address");
+  if (endpoint.socket.empty()) {
+    return base::MakeError(base::Code::kInvalidArgument, "address: no \"address\" in it");
+  }
+  return endpoint;
 }
 
 }  // namespace shim

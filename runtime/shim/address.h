@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "runtime/base/result.h"
+#include "runtime/config/transport.h"
 
 namespace shim {
 
@@ -23,5 +24,21 @@ base::Result<std::string> GroupingKeyHere(const std::string& id);
 // containerd's own tests look for. `address` is containerd's gRPC socket as it was given.
 std::string SocketPath(const std::string& address, const std::string& ns, const std::string& key,
                        const std::string& directory = kSocketDirectory);
+
+// What SocketPath takes as its key. Each transport has a path of its own, so that a pod's socket
+// tells its transport, whatever the configuration says by now.
+std::string SocketKey(config::Transport transport, const std::string& key);
+
+struct Endpoint {
+  config::Transport transport = config::Transport::kTtrpc;
+  std::string socket;
+  bool operator==(const Endpoint&) const = default;
+};
+
+// What `start` answers and leaves in ./address: "unix://" and the path for ttrpc, which every
+// containerd takes; for gRPC the JSON of protocol version 2, which 1.7 knows.
+std::string ToText(const Endpoint& endpoint);
+// Reads ToText's.
+base::Result<Endpoint> ParseEndpoint(std::string_view text);
 
 }  // namespace shim

@@ -20,6 +20,26 @@ TEST(SocketPath, FitsWhateverTheIds) {
   EXPECT_EQ(SocketPath("/run/containerd/containerd.sock", id, id).size(), 82u);
 }
 
+TEST(Endpoint, TtrpcIsAPlainAddress) {
+  const Endpoint endpoint{config::Transport::kTtrpc, "/run/s/x"};
+  EXPECT_EQ(ToText(endpoint), "unix:///run/s/x");
+  EXPECT_EQ(ParseEndpoint(ToText(endpoint)).value_or(Endpoint()), endpoint);
+}
+
+TEST(Endpoint, GrpcIsTheJsonOfVersion2) {
+  const Endpoint endpoint{config::Transport::kGrpc, "/run/s/x"};
+  EXPECT_EQ(ToText(endpoint), R"({"version":2,"address":"/run/s/x","protocol":"grpc"})");
+  EXPECT_EQ(ParseEndpoint(ToText(endpoint)).value_or(Endpoint()), endpoint);
+  EXPECT_NE(SocketKey(config::Transport::kGrpc, "a"), SocketKey(config::Transport::kTtrpc, "a"));
+}
+
+TEST(Endpoint, RejectsWhatIsNone) {
+  EXPECT_FALSE(ParseEndpoint(""));
+  EXPECT_FALSE(ParseEndpoint("{}"));
+  EXPECT_FALSE(ParseEndpoint(R"({"address":3})"));
+  EXPECT_FALSE(ParseEndpoint("/run/s/x"));
+}
+
 TEST(GroupingKey, PrefersRuncsAnnotation) {
   EXPECT_EQ(*GroupingKey(R"({"annotations":{"io.kubernetes.cri.sandbox-id":"pod",
                              "io.containerd.runc.v2.group":"group"}})",

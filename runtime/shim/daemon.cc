@@ -11,11 +11,10 @@
 #include <memory>
 #include <utility>
 
-#include "agent-proto/ttrpc/server.h"
-#include "runtime/base/event_loop.h"
 #include "runtime/base/log.h"
 #include "runtime/cgroup/hierarchy.h"
 #include "runtime/pod/pod.h"
+#include "runtime/shim/bundle_log.h"
 #include "runtime/shim/no_pod.h"
 #include "runtime/shim/publisher.h"
 #include "runtime/shim/task_service.h"
@@ -27,14 +26,6 @@ namespace {
 constexpr std::chrono::seconds kShutdownLimit(10);
 // containerd waits 3 s for the answer to Shutdown.
 constexpr std::chrono::milliseconds kFlushLimit(2000);
-
-// `log` in the bundle is a fifo that containerd made and reads. O_RDWR: it may not be open yet, or
-// close with a containerd that restarts; O_NONBLOCK: a full pipe drops lines.
-void OpenLog(bool debug) {
-  const int fd = open("log", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return;  // started by hand: stderr is /dev/null
-  base::InitLog(base::BorrowedFd(fd), debug ? base::LogLevel::kDebug : base::LogLevel::kInfo);
-}
 
 base::Result<base::UniqueFd> BlockSignals() {
   sigset_t set;
@@ -60,21 +51,22 @@ MetricsVersion HostMetrics() {
 
 class Daemon {
  public:
-  Daemon(base::EventLoop& loop, const Flags& flags)
+  Daemon(base::EventLoop& loop, const Flags& flags, const MakeTransport& make_transport)
       : loop_(loop),
         flags_(flags),
         publisher_(loop, {.address = Environment("TTRPC_ADDRESS"), .ns = flags.ns}),
         pod_(MakePod()),
         tasks_(*pod_, publisher_, HostMetrics(),
                [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
-        server_(loop, table_) {
+        make_transport_(make_transport) {
     tasks_.RegisterIn(table_);
   }
 
   base::Result<void> Serve(base::UniqueFd listener, base::UniqueFd signals) {
     signals_ = std::move(signals);
     signal_watch_ = TRY(loop_.WatchFd(signals_, EPOLLIN, [this](uint32_t) { OnSignal(); }));
-    TRY(server_.Listen(std::move(listener)));
+    server_ = TRY(make_transport_(loop_, table_));
+    TRY(server_->Listen(std::move(listener)));
     LOG_INFO("pod {} of namespace {}: shim {} serves", flags_.key, flags_.ns, getpid());
     return loop_.Run();
   }
@@ -117,9 +109,9 @@ class Daemon {
   void Finish() {
     // Before the answer: containerd may start a shim of this key as soon as it has it.
     unlink(flags_.socket.c_str());
-    server_.StopListening();
+    server_->StopListening();
     if (freed_) freed_();
-    server_.WhenFlushed([this] { loop_.Stop(); });
+    server_->WhenFlushed([this] { loop_.Stop(); });
   }
 
   base::EventLoop& loop_;
@@ -128,7 +120,8 @@ class Daemon {
   std::unique_ptr<pod::PodInterface> pod_;
   TaskService tasks_;
   ttrpc::ServiceTable table_;
-  ttrpc::Server server_;
+  const MakeTransport& make_transport_;
+  std::unique_ptr<ttrpc::Transport> server_;
   base::UniqueFd signals_;
   base::Watch signal_watch_;
   base::Timer limit_;
@@ -138,17 +131,17 @@ class Daemon {
 
 }  // namespace
 
-base::Result<void> RunDaemon(const Flags& flags) {
+base::Result<void> RunDaemon(const Flags& flags, const MakeTransport& make_transport) {
   // What runc's shim is called, too: tools look for it. Our file name would be cut to the same.
   prctl(PR_SET_NAME, "containerd-shim");
-  OpenLog(flags.debug);
+  OpenBundleLog(flags.debug);
   base::UniqueFd listener(kListenerFd);
   if (fcntl(listener.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return base::ErrnoError("fd {}: no listening socket was handed over", kListenerFd);
   }
   base::UniqueFd signals = TRY(BlockSignals());
   const std::unique_ptr<base::EventLoop> loop = TRY(base::EventLoop::Create());
-  Daemon daemon(*loop, flags);
+  Daemon daemon(*loop, flags, make_transport);
   base::Result<void> served = daemon.Serve(std::move(listener), std::move(signals));
   if (!served) LOG_ERROR("{}", served.error().Trail());
   LOG_INFO("pod {}: shim ends", flags.key);

@@ -2,7 +2,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
+#include <vector>
 
 #include "agent-proto/proto/containerd/task.pb.h"
 #include "runtime/base/file.h"
@@ -18,16 +20,16 @@ namespace {
 
 constexpr uint32_t kKilledStatus = 128 + SIGKILL;
 constexpr size_t kMaxAddressBytes = 4096;
-constexpr std::string_view kScheme = "unix://";
 
-// What `start` left in the bundle; without it (a start that failed) what it would have chosen.
-base::Result<std::string> FindSocket(const Flags& flags, const std::string& key,
+// Where `start` says in the bundle that the daemon is; without that (a start that failed) wherever
+// it may be.
+std::vector<std::string> FindSockets(const Flags& flags, const std::string& key,
                                      const std::string& bundle) {
-  base::Result<std::string> address = base::ReadFile(bundle + "/address", kMaxAddressBytes);
-  if (address && address->compare(0, kScheme.size(), kScheme) == 0) {
-    return address->substr(kScheme.size());
+  if (const auto text = base::ReadFile(bundle + "/address", kMaxAddressBytes)) {
+    if (const auto endpoint = ParseEndpoint(*text)) return {endpoint->socket};
   }
-  return SocketPath(flags.address, flags.ns, key);
+  return {SocketPath(flags.address, flags.ns, SocketKey(config::Transport::kTtrpc, key)),
+          SocketPath(flags.address, flags.ns, SocketKey(config::Transport::kGrpc, key))};
 }
 
 bool Answers(const std::string& socket) {
@@ -54,14 +56,14 @@ base::Result<std::string> Delete(const Flags& flags) {
   const std::string bundle = flags.bundle.empty() ? "." : flags.bundle;
   // A config.json that cannot be read must not stop the clean-up.
   const std::string key = GroupingKeyHere(flags.id).value_or(flags.id);
-  const std::string socket = TRY(FindSocket(flags, key, bundle));
-  const base::UniqueFd lock = TRY(LockPod(socket));
+  const base::UniqueFd lock = TRY(LockPod(flags, key));
+  const std::vector<std::string> sockets = FindSockets(flags, key, bundle);
   pod::DeleteInfo info;
   info.exit_status = kKilledStatus;
   clock_gettime(CLOCK_REALTIME, &info.exited_at);
-  if (!Answers(socket)) {
+  if (std::none_of(sockets.begin(), sockets.end(), Answers)) {
     info = TRY(pod::CleanUp(flags.ns, key, bundle), "clean up pod {}", key);
-    unlink(socket.c_str());
+    for (const std::string& socket : sockets) unlink(socket.c_str());
   }
   TRY(UnmountAll(bundle + "/rootfs"));
   return Response(info);

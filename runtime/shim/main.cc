@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "agent-proto/ttrpc/server.h"
 #include "runtime/base/file.h"
 #include "runtime/pod/anchor.h"
 #include "runtime/shim/bootstrap.h"
@@ -22,6 +24,11 @@ constexpr std::string_view kHelp =
     "  -info     what containers may ask for, as a containerd.types.RuntimeInfo\n"
     "  -v        the version\n";
 
+base::Result<std::unique_ptr<ttrpc::Transport>> MakeTtrpc(base::EventLoop& loop,
+                                                          const ttrpc::ServiceTable& table) {
+  return std::unique_ptr<ttrpc::Transport>(std::make_unique<ttrpc::Server>(loop, table));
+}
+
 base::Result<std::string> Run(const shim::Flags& flags) {
   if (flags.help) return std::string(kHelp);
   if (flags.version) return shim::VersionText();
@@ -29,7 +36,7 @@ base::Result<std::string> Run(const shim::Flags& flags) {
   if (flags.verb == "start") return shim::Start(flags);
   if (flags.verb == "delete") return shim::Delete(flags);
   if (flags.verb == "daemon") {
-    TRY(shim::RunDaemon(flags));
+    TRY(shim::RunDaemon(flags, MakeTtrpc));
     return std::string();
   }
   return base::MakeError(base::Code::kInvalidArgument, "\"{}\" is no call of this program\n{}",

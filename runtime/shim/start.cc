@@ -10,14 +10,17 @@
 #include <cstdlib>
 
 #include "runtime/base/file.h"
+#include "runtime/base/log.h"
 #include "runtime/base/socket.h"
 #include "runtime/base/subprocess.h"
 #include "runtime/shim/address.h"
 #include "runtime/shim/bootstrap.h"
+#include "runtime/shim/bundle_log.h"
 #include "runtime/shim/daemon.h"
 #include "runtime/shim/shim_cgroup.h"
 #include "runtime/shim/start_lock.h"
 #include "runtime/shim/start_options.h"
+#include "runtime/shim/transport_choice.h"
 
 namespace shim {
 namespace {
@@ -36,13 +39,14 @@ base::Result<StartOptions> ReadStartOptions(const Flags& flags) {
   return ParseStartOptions(bytes, flags);
 }
 
-// The listener, or none if a daemon answers on `path` already.
-base::Result<base::UniqueFd> ListenUnlessServed(const std::string& path) {
-  base::Result<base::UniqueFd> connected = base::ConnectUnix(path, SOCK_STREAM | SOCK_NONBLOCK);
+// A daemon answers there; what a dead one left is removed.
+bool Served(const std::string& path) {
+  const base::Result<base::UniqueFd> connected =
+      base::ConnectUnix(path, SOCK_STREAM | SOCK_NONBLOCK);
   // EAGAIN: its backlog is full, so it is there.
-  if (connected || connected.error().error_number() == EAGAIN) return base::UniqueFd();
+  if (connected || connected.error().error_number() == EAGAIN) return true;
   if (connected.error().error_number() == ECONNREFUSED) unlink(path.c_str());
-  return base::ListenUnix(path, SOCK_STREAM | SOCK_NONBLOCK);
+  return false;
 }
 
 // One more than containerd's, so that the kernel takes the shim before it takes containerd.
@@ -62,12 +66,20 @@ base::Result<void> MakeSchedulingGroup() {
   return base::Ok();
 }
 
-base::Result<base::Subprocess> SpawnDaemon(const Flags& flags, const std::string& key,
-                                           const std::string& socket,
-                                           const base::UniqueFd& listener) {
+// How to make a daemon.
+struct DaemonPlan {
+  const Flags& flags;
+  const StartOptions& start;
+  std::string key;
+  std::string program;
+  Endpoint endpoint;
+};
+
+base::Result<base::Subprocess> SpawnDaemon(const DaemonPlan& plan, base::BorrowedFd listener) {
+  const Flags& flags = plan.flags;
   base::SubprocessOptions options;
-  // Ours even if the file was replaced since.
-  options.program = "/proc/self/exe";
+  options.program = plan.program;
+  // The same name whatever the program: tools and administrators look for it.
   options.argv = {kProgramName,
                   "-namespace",
                   flags.ns,
@@ -78,9 +90,9 @@ base::Result<base::Subprocess> SpawnDaemon(const Flags& flags, const std::string
                   "-publish-binary",
                   flags.publish_binary,
                   "-key",
-                  key,
+                  plan.key,
                   "-socket",
-                  socket};
+                  plan.endpoint.socket};
   if (flags.debug) options.argv.emplace_back("-debug");
   options.argv.emplace_back("daemon");
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -91,16 +103,14 @@ base::Result<base::Subprocess> SpawnDaemon(const Flags& flags, const std::string
   return base::Subprocess::Spawn(options);
 }
 
-base::Result<void> StartDaemon(const Flags& flags, const StartOptions& start,
-                               const std::string& key, const std::string& socket,
-                               const base::UniqueFd& listener) {
+base::Result<void> StartDaemon(const DaemonPlan& plan, base::BorrowedFd listener) {
   TRY(MakeSchedulingGroup());
-  const base::Subprocess daemon = TRY(SpawnDaemon(flags, key, socket, listener));
+  const base::Subprocess daemon = TRY(SpawnDaemon(plan, listener), "daemon {}", plan.program);
   base::Result<void> placed = AdjustOomScore(daemon.pid());
-  if (placed && !start.shim_cgroup.empty()) {
-    placed = EnterShimCgroup(start.shim_cgroup, daemon.pid());
+  if (placed && !plan.start.shim_cgroup.empty()) {
+    placed = EnterShimCgroup(plan.start.shim_cgroup, daemon.pid());
   }
-  if (placed) placed = base::WriteFileAtomic("address", "unix://" + socket);
+  if (placed) placed = base::WriteFileAtomic("address", ToText(plan.endpoint));
   if (!placed) {
     // No half-started daemon stays behind an error.
     TRY(daemon.Signal(SIGKILL));
@@ -117,20 +127,31 @@ base::Result<std::string> Start(const Flags& flags) {
   const std::string key = TRY(GroupingKeyHere(flags.id));
   TRY(CheckIdentifier("pod id", key));
   const std::string directory = start.socket_dir.empty() ? kSocketDirectory : start.socket_dir;
-  const std::string socket = SocketPath(flags.address, flags.ns, key, directory);
+  const auto endpoint = [&](config::Transport transport) -> Endpoint {
+    return {transport, SocketPath(flags.address, flags.ns, SocketKey(transport, key), directory)};
+  };
   TRY(base::MakeDirectories(directory, 0700));
-  const base::UniqueFd lock = TRY(LockPod(socket));
-  const base::UniqueFd listener = TRY(ListenUnlessServed(socket));
-  if (!listener) {
-    TRY(base::WriteFileAtomic("address", "unix://" + socket));
-    return "unix://" + socket;
+  const base::UniqueFd lock = TRY(LockPod(flags, key));
+  // A pod keeps its transport, whatever the configuration says since.
+  for (const auto transport : {config::Transport::kTtrpc, config::Transport::kGrpc}) {
+    if (!Served(endpoint(transport).socket)) continue;
+    TRY(base::WriteFileAtomic("address", ToText(endpoint(transport))));
+    return ToText(endpoint(transport));
   }
-  base::Result<void> started = StartDaemon(flags, start, key, socket, listener);
+  const TransportChoice choice = ChooseTransport(flags, start);
+  if (!choice.refusal.empty()) {
+    OpenBundleLog(flags.debug);
+    LOG_WARNING("pod {}: ttrpc, although [shim] transport = \"grpc\": {}", key, choice.refusal);
+  }
+  const DaemonPlan plan{flags, start, key, choice.program, endpoint(choice.transport)};
+  const base::UniqueFd listener =
+      TRY(base::ListenUnix(plan.endpoint.socket, SOCK_STREAM | SOCK_NONBLOCK));
+  base::Result<void> started = StartDaemon(plan, listener);
   if (!started) {
-    unlink(socket.c_str());
+    unlink(plan.endpoint.socket.c_str());
     return base::Error(std::move(started.error()));
   }
-  return "unix://" + socket;
+  return ToText(plan.endpoint);
 }
 
 }  // namespace shim

@@ -5,11 +5,13 @@
 
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/shim/flags.h"
 
 namespace shim {
 
-// Held until the descriptor is closed. One byte of one file, chosen by the socket's name: nothing
-// is left per pod. Two pods that share a byte only wait for each other. Blocks.
-base::Result<base::UniqueFd> LockPod(const std::string& socket_path);
+// The pod `key` of flags' containerd and namespace. Held until the descriptor is closed. One byte
+// of one file: nothing is left per pod. Two pods that share a byte only wait for each other.
+// Blocks.
+base::Result<base::UniqueFd> LockPod(const Flags& flags, const std::string& key);
 
 }  // namespace shim

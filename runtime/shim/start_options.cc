@@ -11,13 +11,21 @@ using base::MakeError;
 // containerd (2.3, pkg/shim compat.go) keeps to this length so that the path fits sun_path.
 constexpr size_t kMaxSocketDirBytes = 42;
 
-base::Result<void> ApplyOptions(const containerd::Any& any, StartOptions& out) {
-  if (any.type_url() != "containerd.runc.v1.Options") return base::Ok();
-  containerd::options::RuncOptions options;
+template <class Options>
+base::Result<Options> Parse(const containerd::Any& any) {
+  Options options;
   if (!options.ParseFromString(any.value())) {
     return MakeError(Code::kInvalidArgument, "stdin: the options are no {}", any.type_url());
   }
-  out.shim_cgroup = options.shim_cgroup();
+  return options;
+}
+
+base::Result<void> ApplyOptions(const containerd::Any& any, StartOptions& out) {
+  if (any.type_url() == "containerd.runc.v1.Options") {
+    out.shim_cgroup = TRY(Parse<containerd::options::RuncOptions>(any)).shim_cgroup();
+  } else if (any.type_url() == "runtimeoptions.v1.Options") {
+    out.config_path = TRY(Parse<containerd::options::RuntimeOptions>(any)).config_path();
+  }
   return base::Ok();
 }
 
@@ -34,6 +42,7 @@ base::Result<StartOptions> ParseStartOptions(std::string_view stdin_bytes, const
     for (const containerd::options::Extension& extension : params.extensions()) {
       TRY(ApplyOptions(extension.value(), out));
     }
+    out.containerd_version = params.containerd_version();
     out.socket_dir = params.socket_dir();
     if (out.socket_dir.size() > kMaxSocketDirBytes ||
         (!out.socket_dir.empty() && out.socket_dir[0] != '/')) {

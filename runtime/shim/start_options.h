@@ -13,6 +13,8 @@ namespace shim {
 struct StartOptions {
   std::string shim_cgroup;  // containerd.runc.v1.Options; empty: leave the daemon where it is
   std::string socket_dir;   // BootstrapParams; empty: kSocketDirectory
+  std::string config_path;  // runtimeoptions.v1.Options; empty: the default one
+  std::string containerd_version;  // BootstrapParams; empty: it was not told
 };
 
 // Options of an unknown type are ignored: some clients send runc's to every runtime.

@@ -44,7 +44,7 @@ qemu_line() {
     -cpu "$qemu_cpu" -smp "$smp" -m "${memory}M" $numa_arguments
     -kernel "$image/vmlinuz" -initrd "$image/initrd"
     -append "$qemu_kernel_line pinion.cgroup=$cgroup"
-    -drive "file=$image/disk,format=raw,if=virtio,snapshot=on,cache=unsafe"
+    -drive "file=${image//,/,,}/disk,format=raw,if=virtio,snapshot=on,cache=unsafe"
     -drive "file=$state/transfer,format=raw,if=virtio"
     -nic "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"
     -device virtio-rng-pci -serial "file:$state/console")

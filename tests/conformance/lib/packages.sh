@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# The images that the suites want, out of Debian's packages.
+
+# images_ensure: prints the path of one archive with all of them.
+images_ensure() {
+  local file
+  file=$cache/conformance-images-$({ cat "$conformance/versions" "$conformance"/lib/{images,packages.sh} "$tree/packaging/busybox-image"; } | short_hash).tar
+  [[ -e $file ]] || locked conformance-images images_build "$file" >&2
+  touch "$file" # used: see images_build
+  echo "$file"
+}
+
+images_build() {
+  local file=$1 nginx bash
+  [[ ! -e $file ]] || return 0 # another built it while this one waited
+  nginx=$(unpacked_ensure nginx nginx_check "$image_suite" nginx)
+  bash=$(unpacked_ensure bash-static bash_check "$image_suite" bash-static)
+  "$tree/packaging/busybox-image" "$file.busybox" >&2
+  "$conformance/lib/images" "$file.busybox" "$nginx" "$bash" "$file.new"
+  find "$cache" -maxdepth 1 -name 'conformance-images-*' -mtime +7 -delete
+  rm "$file.busybox"
+  mv "$file.new" "$file"
+}
+
+nginx_check() {
+  "$1/usr/lib64/ld-linux-x86-64.so.2" --library-path "$1/usr/lib/x86_64-linux-gnu" "$1/usr/sbin/nginx" -v
+}
+bash_check() { "$1/usr/bin/bash-static" --version; }

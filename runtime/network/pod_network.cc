@@ -132,6 +132,14 @@ base::Result<void> CheckSize(const Survey& survey) {
                    kMaxEntries);
 }
 
+// No such path any more, or no namespace at it: one that cannot be opened for another reason, EMFILE
+// say, may well be there.
+bool IsGone(const base::Error& error) {
+  const int number = error.error_number();
+  return number == ENOENT || number == ENOTDIR || number == ESRCH ||
+         error.code() == Code::kInvalidArgument;
+}
+
 base::Result<base::UniqueFd> JoinCard(netlink::Socket& socket, const netlink::Link& link,
                                       const std::string& tap_name) {
   base::UniqueFd tap = TRY(MakeTap(tap_name));
@@ -193,9 +201,10 @@ base::Result<std::vector<base::UniqueFd>> Join(base::BorrowedFd ns, const Survey
 
 base::Result<void> Leave(const std::string& path, ino_t identity,
                          const std::vector<std::string>& links) {
-  const base::Result<base::UniqueFd> ns = OpenNamespace(path);
+  base::Result<base::UniqueFd> ns = OpenNamespace(path);
   // Gone, or another by now: the links went with it.
-  if (!ns) return base::Ok();
+  if (!ns && IsGone(ns.error())) return base::Ok();
+  if (!ns) return std::move(ns.error());
   if (TRY(IdentityOf(*ns)) != identity) return base::Ok();
   return RunIn(*ns, [&links]() -> base::Result<void> {
     netlink::Socket socket = TRY(netlink::Socket::Open());

@@ -10,6 +10,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -287,6 +288,25 @@ TEST_F(PodNetworkTest, LeaveTakesTheFiltersAndTheTapGoesWithItsDescriptor) {
   }));
   EXPECT_TRUE(Join(ns_, Look())) << "as new";
   EXPECT_TRUE(Leave("/no/such/path", *identity, {"eth0"}));
+  EXPECT_TRUE(Leave("/dev/null", *identity, {"eth0"})) << "a path that is no namespace any more";
+}
+
+TEST_F(PodNetworkTest, LeaveThatCannotLookIsAnErrorAndNotDone) {
+  HideOutside();
+  auto taps = Join(ns_, Look());
+  ASSERT_TRUE(taps) << taps.error().Message();
+  const auto identity = IdentityOf(ns_);
+  ASSERT_TRUE(identity);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto left = Leave(PathOf(ns_), *identity, {"eth0"});
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(left);
+  EXPECT_EQ(left.error().error_number(), EMFILE);
+  EXPECT_TRUE(Leave(PathOf(ns_), *identity, {"eth0"}));
+  EXPECT_FALSE(Taken());
 }
 
 TEST(Namespace, SomethingElseIsRefused) {

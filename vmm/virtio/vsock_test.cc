@@ -97,6 +97,32 @@ class VsockTest : public testing::Test {
               static_cast<ssize_t>(bytes.size()));
   }
 
+  // Sends until the device has to buffer and credit stops coming back. The bytes sent.
+  uint32_t FillHost() {
+    const std::string block(32768, 'b');
+    uint32_t sent = 0, forwarded = 0;
+    while (sent - forwarded + block.size() <= 65536 && sent < 8U << 20) {
+      SendData(block);
+      sent += static_cast<uint32_t>(block.size());
+      EXPECT_TRUE(Send(Header(VsockOp::kCreditRequest)));
+      for (std::optional<Packet> packet; (packet = Take());) {
+        forwarded = packet->header.forwarded_bytes;
+        OfferBuffers(1);
+      }
+    }
+    EXPECT_LT(sent, 8U << 20);
+    return sent;
+  }
+  // Reads to the end of file. The bytes that came.
+  size_t DrainHost() {
+    size_t read = 0;
+    for (std::string bytes = ReadStream(); !bytes.empty(); bytes = ReadStream()) {
+      if (bytes != "errno") read += bytes.size();
+      RunLoop();
+    }
+    return read;
+  }
+
   std::unique_ptr<GuestMemory> memory_ = std::move(*GuestMemory::Create(1 << 20));
   std::unique_ptr<base::EventLoop> loop_ = std::move(*base::EventLoop::Create());
   FakeHost host_{*memory_, *loop_};
@@ -249,29 +275,30 @@ TEST_F(VsockTest, HostCloseDeliversEverythingThenShutsDownBothWays) {
 
 TEST_F(VsockTest, SlowHostHoldsTheGuestByCreditAndLosesNothing) {
   Connect();
-  const std::string block(32768, 'b');
-  // Fill the socket until the device has to buffer: credit stops coming back.
-  uint32_t sent = 0, forwarded = 0;
-  while (sent - forwarded + block.size() <= 65536) {
-    SendData(block);
-    sent += static_cast<uint32_t>(block.size());
-    ASSERT_TRUE(Send(Header(VsockOp::kCreditRequest)));
-    for (std::optional<Packet> packet; (packet = Take());) {
-      forwarded = packet->header.forwarded_bytes;
-      OfferBuffers(1);
-    }
-    ASSERT_LT(sent, 8U << 20);
-  }
+  const uint32_t sent = FillHost();
   VsockHeader header = Header(VsockOp::kShutdown);
   header.flags = kVsockShutdownBoth;
   ASSERT_TRUE(Send(header));
   ASSERT_TRUE(Send(Header(VsockOp::kReset)));  // the guest gave up waiting
-  size_t read = 0;
-  for (std::string bytes = ReadStream(); !bytes.empty(); bytes = ReadStream()) {
-    if (bytes != "errno") read += bytes.size();
-    RunLoop();
-  }
-  EXPECT_EQ(read, sent);
+  EXPECT_EQ(DrainHost(), sent);
+}
+
+TEST_F(VsockTest, EndsOfBothWaysComeBehindAllThatIsQueued) {
+  Connect();
+  const uint32_t sent = FillHost();
+  VsockHeader header = Header(VsockOp::kShutdown);
+  header.flags = kVsockShutdownSend;
+  ASSERT_TRUE(Send(header));
+  WriteStream("answer");
+  ASSERT_EQ(shutdown(Stream(), SHUT_WR), 0);
+  RunLoop();
+  EXPECT_EQ(Take()->payload, "answer");
+  RunLoop();
+  const auto end = Take();
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->header.op, VsockOp::kShutdown);
+  EXPECT_EQ(end->header.flags, kVsockShutdownSend) << "the host still reads";
+  EXPECT_EQ(DrainHost(), sent);
 }
 
 TEST_F(VsockTest, GuestThatIgnoresItsCreditIsReset) {

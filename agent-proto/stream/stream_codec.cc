@@ -35,6 +35,13 @@ void Decoder::Push(std::string_view bytes) {
   buffer_ += bytes;
 }
 
+std::string Decoder::TakeRest() {
+  std::string rest = buffer_.substr(position_);
+  buffer_.clear();
+  position_ = 0;
+  return rest;
+}
+
 base::Result<std::optional<Decoder::Frame>> Decoder::Next() {
   if (ended_) {
     if (buffered() == 0) return std::optional<Frame>();

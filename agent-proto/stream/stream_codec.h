@@ -38,6 +38,8 @@ class Decoder {
   // Bytes pushed and not given out. The caller stops reading when it has enough of them.
   size_t buffered() const { return buffer_.size() - position_; }
   bool ended() const { return ended_; }
+  // Those bytes, as they came: what follows on this connection is no frames.
+  std::string TakeRest();
 
  private:
   std::string buffer_;

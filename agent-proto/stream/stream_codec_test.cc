@@ -65,5 +65,13 @@ TEST(StreamCodec, BufferDoesNotGrowWithWhatWasGivenOut) {
   EXPECT_EQ(decoder.buffered(), 0u);
 }
 
+TEST(StreamCodecTest, RestIsWhatFollowedTheLastFrame) {
+  Decoder decoder;
+  decoder.Push(Encode("hello") + "raw");
+  ASSERT_TRUE(decoder.Next());
+  EXPECT_EQ(decoder.TakeRest(), "raw");
+  EXPECT_EQ(decoder.TakeRest(), "");
+}
+
 }  // namespace
 }  // namespace stream

@@ -67,7 +67,11 @@ base::Result<void> CheckId(const char* what, const std::string& id) {
 }
 
 AgentService::AgentService(const Environment& environment, Events events)
-    : environment_(environment), events_(std::move(events)) {}
+    : environment_(environment),
+      events_(std::move(events)),
+      port_forward_(environment.loop, [this](uint64_t id) {
+        return environment_.dial_stream({"", std::to_string(id)}, StreamKind::kForward);
+      }) {}
 
 AgentService::~AgentService() = default;
 
@@ -89,6 +93,8 @@ void AgentService::RegisterWith(ttrpc::ServiceTable& table) {
   add.operator()<ConfigureNetworkRequest, Empty>(
       "ConfigureNetwork",
       [this](const auto& request, const auto& done) { ConfigureNetwork(request, done); });
+  add.operator()<ForwardPortRequest, Empty>(
+      "ForwardPort", [this](const auto& request, const auto& done) { Forward(request, done); });
   add.operator()<CreateContainerRequest, CreateContainerResponse>(
       "CreateContainer", [this](const auto& request, const auto& done) { Create(request, done); });
   add.operator()<ExecProcessRequest, CreateContainerResponse>(
@@ -163,6 +169,11 @@ void AgentService::ConfigureNetwork(const proto::ConfigureNetworkRequest& reques
   base::Result<NetworkPlan> plan = ReadNetworkPlan(request);
   if (!plan) return done(std::move(plan.error()));
   Emptily(done)(ApplyNetworkPlan(std::move(*plan)));
+}
+
+void AgentService::Forward(const proto::ForwardPortRequest& request,
+                           const Done<proto::Empty>& done) {
+  port_forward_.Open(request.id(), request.address(), request.port(), Emptily(done));
 }
 
 void AgentService::Create(const proto::CreateContainerRequest& request,

@@ -11,6 +11,7 @@
 
 #include "agent-proto/ttrpc/dispatch.h"
 #include "runtime/agent/container.h"
+#include "runtime/agent/port_forward.h"
 #include "runtime/base/result.h"
 
 namespace pinion::agent::v1 {
@@ -23,6 +24,7 @@ class CreateContainerRequest;
 class CreateContainerResponse;
 class Empty;
 class ExecProcessRequest;
+class ForwardPortRequest;
 class FreezeContainerRequest;
 class HelloRequest;
 class HelloResponse;
@@ -63,6 +65,7 @@ class AgentService {
   void ConfigurePod(const proto::ConfigurePodRequest& request, const Done<proto::Empty>& done);
   void ConfigureNetwork(const proto::ConfigureNetworkRequest& request,
                         const Done<proto::Empty>& done);
+  void Forward(const proto::ForwardPortRequest& request, const Done<proto::Empty>& done);
   void Create(const proto::CreateContainerRequest& request,
               Done<proto::CreateContainerResponse> done);
   void Exec(const proto::ExecProcessRequest& request,
@@ -87,6 +90,7 @@ class AgentService {
   const Environment& environment_;
   const Events events_;
   std::map<std::string, std::unique_ptr<Container>> containers_;
+  PortForward port_forward_;
 };
 
 // 1 to 128 of [A-Za-z0-9_.-], the first a letter or digit: what containerd allows, and a file name.

@@ -12,7 +12,8 @@
 namespace agent {
 
 // Numbers of StreamHello.Kind.
-enum class StreamKind { kStdin = 0, kStdout = 1, kStderr = 2 };
+// kForward: exec_id is a forward's id, and there is no container.
+enum class StreamKind { kStdin = 0, kStdout = 1, kStderr = 2, kForward = 3 };
 
 // exec_id: empty for the container's init.
 struct ProcessId {

@@ -119,6 +119,15 @@ void AgentClient::ConfigureNetwork(const network::Survey& survey, Callback<void>
                  Track(std::move(done)));
 }
 
+void AgentClient::ForwardPort(const PortForward::Target& target, Callback<void> done) {
+  v1::ForwardPortRequest request;
+  request.set_id(target.id);
+  request.set_address(target.address);
+  request.set_port(target.port);
+  CallForNothing(*client_, "ForwardPort", request, {.timeout = call_timeout_},
+                 Track(std::move(done)));
+}
+
 void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void> done) {
   v1::CreateContainerRequest message;
   message.set_container_id(request.container_id);

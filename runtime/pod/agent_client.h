@@ -19,6 +19,7 @@
 #include "runtime/network/pod_network.h"
 #include "runtime/pod/guest_spec.h"
 #include "runtime/pod/pod.h"
+#include "runtime/pod/port_forward.h"
 
 namespace ttrpc {
 class Client;
@@ -69,6 +70,7 @@ class AgentClient {
   void Hello(const std::string& stream_token, Callback<GuestInfo> done);
   void ConfigurePod(const PodSettings& settings, Callback<void> done);
   void ConfigureNetwork(const network::Survey& survey, Callback<void> done);
+  void ForwardPort(const PortForward::Target& target, Callback<void> done);
   void CreateContainer(const ContainerRequest& request, Callback<void> done);
   void Start(const std::string& container_id, const std::string& exec_id, Callback<void> done);
   // The exit status, 0 to 255.

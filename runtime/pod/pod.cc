@@ -340,6 +340,7 @@ void Pod::RemoveHostSide(std::function<void()> done) {
                                                     removed.error().Trail());
                                         state_.reset();
                                         placement_.reset();
+                                        port_forward_.reset();
                                         network_ns_.Reset();
                                         done();
                                       });

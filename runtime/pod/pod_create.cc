@@ -61,6 +61,7 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   state_ = std::move(setup->state);
   placement_ = std::move(setup->placement);
   network_ns_ = std::move(setup->network_ns);
+  if (setup->ports) ForwardPorts(std::move(*setup->ports));
   if (shutting_down_ || when_gone_) return OnBooted(MakeError(Code::kCancelled, "called off"));
   const base::Result<void> watched = WatchPins();
   if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
@@ -82,6 +83,16 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
   // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
   SetUpWaiting();
+}
+
+void Pod::ForwardPorts(network::PortListener ports) {
+  auto forward = PortForward::Create(loop_, std::move(ports),
+                                     [this](const PortForward::Target& target, DoneCallback done) {
+                                       if (!machine_running()) return done(MachineEnded());
+                                       machine_->agent().ForwardPort(target, std::move(done));
+                                     });
+  if (forward) port_forward_ = std::move(*forward);
+  if (!forward) LOG_WARNING("pod {}: {}", options_.pod_id, forward.error().Trail());
 }
 
 base::Result<void> Pod::RecordProcess(const char* role, pid_t pid) {
@@ -244,6 +255,12 @@ base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const Process
 void Pod::OnStream(GuestStream stream) {
   base::Result<void> attached =
       MakeError(Code::kNotFound, "the guest opened a stream of an unknown process");
+  if (stream.forward && port_forward_) {
+    attached =
+        port_forward_->Attach(stream.exec_id, std::move(stream.socket), stream.decoder.TakeRest());
+    if (!attached) LOG_INFO("port-forward: {}", attached.error().Message());
+    return;
+  }
   const auto found = containers_.find(stream.container_id);
   if (found != containers_.end() && !found->second->failed) {
     const auto& [id, container] = *found;

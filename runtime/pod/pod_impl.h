@@ -20,6 +20,7 @@
 #include "runtime/pod/machine.h"
 #include "runtime/pod/machine_cpus.h"
 #include "runtime/pod/pod.h"
+#include "runtime/pod/port_forward.h"
 #include "runtime/pod/set_up.h"
 #include "runtime/pod/worker.h"
 
@@ -79,6 +80,7 @@ class Pod : public PodInterface {
   void FailAllCreates(base::Code code, const std::string& why);
   base::Result<void> RecordProcess(const char* role, pid_t pid);
   void OnStream(GuestStream stream);
+  void ForwardPorts(network::PortListener ports);
 
   // pod.cc
   base::Result<ContainerPtr> FindCreated(const std::string& id) const;
@@ -143,6 +145,7 @@ class Pod : public PodInterface {
   std::chrono::nanoseconds call_timeout_{0};
   std::unique_ptr<MachineCpus> machine_cpus_;
   std::unique_ptr<CpuUpdate> cpu_update_;  // while the machine runs
+  std::unique_ptr<PortForward> port_forward_;
 };
 
 }  // namespace pod

@@ -61,9 +61,14 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
   return cgroups;
 }
 
-base::Result<void> MakeCards(Network& network, PodSetup& setup) {
+base::Result<void> JoinMachine(Network& network, PodSetup& setup) {
   setup.machine.taps = TRY(JoinNetwork(network, *setup.state));
   setup.machine.network = std::move(network.survey);
+  // Nobody else knows a namespace without a path by name, to dial in it.
+  if (network.path.empty()) return base::Ok();
+  base::Result<network::PortListener> ports = network::ListenToAllPorts(network.ns);
+  if (ports) setup.ports = std::move(*ports);
+  if (!ports) LOG_WARNING("port-forward will not work: {}", ports.error().Message());
   return base::Ok();
 }
 
@@ -89,7 +94,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   setup.machine.share = setup.state->share();
   setup.machine.state_directory = setup.state->path();
   base::Result<void> made = MakeHostSide(setup, first.bundle, config.paths.run_dir);
-  if (made) made = MakeCards(network, setup);
+  if (made) made = JoinMachine(network, setup);
   if (made) {
     setup.network_ns = std::move(network.ns);
     return setup;

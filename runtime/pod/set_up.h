@@ -7,6 +7,7 @@
 #include <string>
 
 #include "runtime/base/result.h"
+#include "runtime/network/port_listener.h"
 #include "runtime/pod/guest_spec.h"
 #include "runtime/pod/hooks.h"
 #include "runtime/pod/machine.h"
@@ -20,7 +21,8 @@ struct PodSetup {
   std::shared_ptr<StateDirectory> state;
   std::shared_ptr<Placement> placement;
   base::UniqueFd network_ns;
-  MachineOptions machine;  // without the callbacks
+  std::optional<network::PortListener> ports;  // for port-forward
+  MachineOptions machine;                      // without the callbacks
 };
 
 // Everything on the host that the machine of `first`, a pod's first container, needs. What was made
@@ -30,7 +32,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
 struct ContainerSetup {
   // Of a sandbox container: it has no files, and nothing of it but this goes to the guest.
   std::optional<PodSettings> pod_settings;
-  std::string spec_json;     // for the agent
+  std::string spec_json;  // for the agent
   oci::CpuLimits cpu;
   std::string cgroups_path;  // for the anchor
   HookPlan hooks;

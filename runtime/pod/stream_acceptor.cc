@@ -42,6 +42,9 @@ base::Result<void> ParseHello(const std::string& bytes, const std::string& token
     case StreamHello::STDERR:
       stream->kind = StreamKind::kStderr;
       break;
+    case StreamHello::FORWARD:
+      stream->forward = true;
+      break;
     default:
       return MakeError(Code::kInvalidArgument, "a stream of kind {}",
                        static_cast<int>(hello.kind()));

@@ -26,6 +26,7 @@ struct GuestStream {
   std::string container_id;
   std::string exec_id;
   StreamKind kind = StreamKind::kStdin;
+  bool forward = false;  // no stream of a process: exec_id is the forward's id (port_forward.h)
   base::UniqueFd socket;
   stream::Decoder decoder;  // with what followed the hello
 };

@@ -22,6 +22,11 @@ std::string Cpus(MicroCpus limit) {
   return text;
 }
 
+// Linux Documentation/scheduler/sched-bwc.rst, "Management": at most the quota.
+uint64_t BurstOf(const ContainerRequest& request) {
+  return std::min(request.burst_us, static_cast<uint64_t>(std::max<int64_t>(request.quota_us, 0)));
+}
+
 // One planning, step by step in the order of the rules.
 class Planner {
  public:
@@ -122,6 +127,10 @@ void Planner::NoteOddities() {
     if (container.burst_us != 0 && container.quota_us <= 0) {
       AddNote("burst_ignored", "a burst of {} µs without a quota has no effect",
               container.burst_us);
+    } else if (BurstOf(container) != container.burst_us) {
+      AddNote("burst_clamped",
+              "a burst of {} µs counts as {}: the kernel takes none above the quota",
+              container.burst_us, container.quota_us);
     }
     if (container.realtime) {
       AddNote("realtime_ignored", "realtime runtime and period are not applied to vCPU threads");
@@ -243,8 +252,8 @@ uint64_t Planner::CountShared(const std::vector<const Demand*>& sharers, const C
 }
 
 // "The possible machine": in CRI further containers may come, up to the pod's whole CPUs;
-// elsewhere, what policy keeps for updates. Which CPUs they will get nobody knows yet; those nearest
-// to the pinned ones are the likeliest.
+// elsewhere, what policy keeps for updates. Which CPUs they will get nobody knows yet; those
+// nearest to the pinned ones are the likeliest.
 void Planner::ChooseGrowth(size_t count) {
   uint64_t total = count + policy_.spare_vcpus;
   if (request_.cri && request_.pod) {
@@ -357,10 +366,13 @@ void Planner::Limit() {
                                                             : nullptr;
   if (exact && exact->quota_us > 0) {
     plan_.cpu_max =
-        CpuMax{exact->quota_us, exact->period_us ? exact->period_us : 100'000, exact->burst_us};
+        CpuMax{exact->quota_us, exact->period_us ? exact->period_us : 100'000, BurstOf(*exact)};
   } else if (!exact && sum) {
-    // A tenth of a micro-CPU is a microsecond of the usual period.
-    plan_.cpu_max = CpuMax{static_cast<int64_t>(*sum / 10), 100'000, 0};
+    // Ten micro-CPUs are a microsecond of the usual period, of which the kernel takes no fewer than
+    // 1000; one is a microsecond of the longest.
+    const bool tiny = *sum < 10'000;
+    plan_.cpu_max = CpuMax{static_cast<int64_t>(tiny ? *sum : *sum / 10),
+                           tiny ? uint64_t{1'000'000} : 100'000, 0};
   }
   if (plan_.cpu_max) {
     Because("cpu_max", "{} {}: {}, in force once the guest is up", plan_.cpu_max->quota_us,

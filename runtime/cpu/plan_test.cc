@@ -171,6 +171,9 @@ TEST(PlanTest, LimitsAreExact) {
   EXPECT_EQ(Planned(Ctr({.quota_us = 1000001, .period_us = 1000000})).vcpus.size(), 2u);
   const CpuPlan sum = Planned(Cri({{.quota_us = 10000, .period_us = 100000}, {.quota_us = 20000}}));
   EXPECT_EQ(sum.cpu_max, (CpuMax{30000, 100000, 0}));
+  // What the kernel would refuse in the usual period.
+  const ContainerRequest tiny{.quota_us = 1000, .period_us = 1000000};
+  EXPECT_EQ(Planned(Cri({tiny, tiny})).cpu_max, (CpuMax{2000, 1000000, 0}));
   // Three thirds are one CPU, not two.
   const ContainerRequest third{.quota_us = 100000, .period_us = 300000};
   EXPECT_EQ(Planned(Cri({third, third, third})).vcpus.size(), 1u);
@@ -301,6 +304,10 @@ TEST(PlanTest, WhatTheKernelWouldPassOverIsSaid) {
   EXPECT_TRUE(HasNote(Planned(Ctr({.realtime = true})), "realtime_ignored"));
   EXPECT_TRUE(HasNote(Planned(Ctr({.idle = true})), "idle_ignored"));
   EXPECT_TRUE(Planned(Ctr({.quota_us = -1})).notes.empty());
+  // Of an update that lowers the quota alone.
+  const CpuPlan lowered = Planned(Ctr({.quota_us = 50000, .burst_us = 80000}));
+  EXPECT_TRUE(HasNote(lowered, "burst_clamped"));
+  EXPECT_EQ(lowered.cpu_max, (CpuMax{50000, 100000, 50000}));
 }
 
 TEST(PlanTest, AbsurdPeriodsAndQuotasAreErrors) {

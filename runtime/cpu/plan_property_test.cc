@@ -51,15 +51,15 @@ Drawn Draw(std::mt19937& random) {
   return drawn;
 }
 
-// Sum of limits, rounded up; 0: none.
-uint64_t CeilLimit(const CpuRequest& request) {
+// Sum of the containers' limits, each rounded up; 0: one has none.
+uint64_t CeilLimits(const CpuRequest& request) {
   uint64_t sum = 0;
   for (const ContainerRequest& container : request.containers) {
     if (container.quota_us <= 0) return 0;
     const uint64_t period = container.period_us ? container.period_us : 100000;
-    sum += static_cast<uint64_t>(container.quota_us) * 1'000'000 / period;
+    sum += (static_cast<uint64_t>(container.quota_us) + period - 1) / period;
   }
-  return (sum + 999'999) / 1'000'000;
+  return sum;
 }
 
 TEST(PlanPropertyTest, PlacesAndPinsAreUniqueAndInside) {
@@ -110,9 +110,9 @@ TEST(PlanPropertyTest, NeverMoreVcpusThanLimitOrPolicyAllow) {
     if (drawn.request.pod) {
       EXPECT_LE(count, (static_cast<uint64_t>(drawn.request.pod->quota_us) + 99999) / 100000);
     }
-    // Containers with sets of their own beside others need one vCPU each and one for the rest.
-    const uint64_t limit = CeilLimit(drawn.request);
-    if (limit != 0 && drawn.request.containers.size() == 1) {
+    // One that is pinned has at most its limit in CPUs, and those that share add theirs up first.
+    const uint64_t limit = CeilLimits(drawn.request);
+    if (limit != 0) {
       EXPECT_LE(count, limit) << round;
     }
   }

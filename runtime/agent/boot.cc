@@ -70,11 +70,8 @@ base::Result<void> LeaveInitramfs() {
 // and the agent's own file.
 void FreeInitramfs() {
   unlink("/init");
-  const base::Result<std::string> order = base::ReadFile(std::string(kModules) + "/order");
-  if (!order) return;
-  const base::Result<std::vector<std::string>> names = ParseModuleOrder(*order);
-  if (!names) return;
-  for (const std::string& name : *names) unlink((std::string(kModules) + "/" + name).c_str());
+  RemoveModules(kModules);
+  RemoveModules(kNetworkModules);
 }
 
 // The kernel opens /dev/console for 0-2 if the initramfs has one. Nothing here may read the
@@ -136,6 +133,8 @@ base::Result<void> BootGuest() {
   for (const std::string& problem : LoadModules(kModules)) {
     KmsgLine(KmsgLevel::kError, problem);
   }
+  // Out of reach from the new root, but to be loaded later.
+  Report(CopyModules(kNetworkModules, std::string(kNewRoot) + kNetworkModules));
   FreeInitramfs();
   TRY(LeaveInitramfs());
   Report(StdioToNull());

@@ -9,6 +9,8 @@ namespace agent {
 inline constexpr char kShareRoot[] = "/run/pinion/share";  // where the host's files appear
 inline constexpr char kShareTag[] = "pinion";              // virtio-fs tag
 inline constexpr char kCgroupRoot[] = "/sys/fs/cgroup";
+// Modules that are loaded for the first container that may manage networks.
+inline constexpr char kNetworkModules[] = "/modules/network";
 
 // A root of its own on tmpfs, the usual file systems below it, kernel modules, cgroup controllers,
 // lo, and the host's share. What fails is told to the kernel log and left out, so that the host

@@ -42,6 +42,18 @@ TEST_F(ContainerTest, NoCapabilitiesWithoutTheProperty) {
   EXPECT_THAT(Run(spec).out, HasSubstr("CapEff:\t0000000000000000"));
 }
 
+TEST_F(ContainerTest, NetworkModulesAreLoadedForThoseWhoMayManageNetworks) {
+  ASSERT_TRUE(base::MakeDirectories(environment_->network_modules));
+  const std::string order = environment_->network_modules + "/order";
+  ASSERT_TRUE(base::WriteFileAtomic(order, "no-module.ko\n"));
+  EXPECT_FALSE(Run(ShellSpec("true")).error);
+  EXPECT_TRUE(base::ReadFile(order)) << "loaded for a container that may not";
+  oci::Spec spec = ShellSpec("true");
+  spec.process->capabilities->bounding.push_back("CAP_NET_ADMIN");
+  EXPECT_FALSE(Run(spec).error);
+  EXPECT_FALSE(base::ReadFile(order));
+}
+
 TEST_F(ContainerTest, NamespacesAreItsOwn) {
   const RunResult result =
       Run(ShellSpec("hostname; echo $$; ip addr show lo; ls /proc/1/fd | "

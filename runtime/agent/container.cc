@@ -1,5 +1,6 @@
 #include "runtime/agent/container.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -7,8 +8,11 @@
 #include <chrono>
 #include <utility>
 
+#include "runtime/agent/capabilities.h"
 #include "runtime/agent/container_exec.h"
 #include "runtime/agent/container_init.h"
+#include "runtime/agent/kmsg.h"
+#include "runtime/agent/modules.h"
 #include "runtime/agent/namespaces.h"
 
 namespace agent {
@@ -72,6 +76,16 @@ Process::Options Container::OptionsOf(const std::string& exec_id, StreamOptions 
   return options;
 }
 
+// A bridge, say, is a module that the kernel would have modprobe fetch, and there is none.
+void Container::LoadNetworkModules() const {
+  if (!spec_.process->capabilities) return;
+  const uint64_t may = ParseCapabilities(spec_.process->capabilities->bounding);
+  if ((may & (uint64_t{1} << CAP_NET_ADMIN)) == 0) return;
+  for (const std::string& problem : LoadModulesOnce(environment_.network_modules)) {
+    KmsgLine(KmsgLevel::kWarning, problem);
+  }
+}
+
 base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_created) {
   TRY(cgroup_.ApplyDevices(spec_.linux_config.resources.devices));
   TRY(cgroup_.Apply(spec_.linux_config.resources), "linux.resources");
@@ -80,6 +94,7 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   own_pid_namespace_ = namespaces.HasNew(CLONE_NEWPID);
   if (spec_.linux_config.seccomp) seccomp_ = TRY(CompileSeccomp(*spec_.linux_config.seccomp));
   TRY(WatchMemory());
+  LoadNetworkModules();
   init_ = std::make_unique<Process>(
       environment_, OptionsOf("", streams, *spec_.process),
       Process::Events{[this](base::Result<void> ready) { OnInitReady(std::move(ready)); },

@@ -79,6 +79,7 @@ class Container {
   Container(const Environment& environment, std::string id, const oci::Spec& spec, Cgroup cgroup);
   Process::Options OptionsOf(const std::string& exec_id, StreamOptions streams,
                              const oci::Process& process) const;
+  void LoadNetworkModules() const;
   base::Result<void> Launch(StreamOptions streams, DoneCallback on_created);
   base::Result<void> WatchMemory();
   void OnInitReady(base::Result<void> ready);

@@ -123,7 +123,8 @@ void ContainerTest::SetUp() {
         auto& streams = process.exec_id.empty() ? streams_ : exec_streams_[process.exec_id];
         streams[kind] = std::make_unique<HostStream>(std::move(ours));
         return std::move(theirs);
-      }});
+      },
+      directory_ + "/network-modules"});
 }
 
 void ContainerTest::TearDown() {

@@ -28,6 +28,8 @@ struct Environment {
   // A connection to the host for one stream, its hello already sent, with the token of Hello.
   std::function<base::Result<base::UniqueFd>(const ProcessId& process, StreamKind kind)>
       dial_stream;
+  // Kernel modules for containers with CAP_NET_ADMIN: a directory as LoadModulesOnce takes it.
+  std::string network_modules = {};
 };
 
 }  // namespace agent

@@ -55,7 +55,8 @@ base::Result<void> Serve() {
   const Environment environment{*loop, *reaper, std::string(kCgroupRoot) + "/pinion",
                                 [&](const ProcessId& process, StreamKind kind) {
                                   return DialStream(process, kind, stream_token);
-                                }};
+                                },
+                                kNetworkModules};
   ttrpc::ServiceTable table;
   std::unique_ptr<ttrpc::Server> server;
   base::Timer power_off;

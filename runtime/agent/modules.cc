@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <sstream>
+#include <utility>
 
 #include "runtime/base/file.h"
 
@@ -17,6 +18,14 @@ base::Result<void> LoadModule(const std::string& path) {
     return base::ErrnoError("load module {}", path);
   }
   return base::Ok();
+}
+
+// The names in the order file; none where there is no such file.
+base::Result<std::vector<std::string>> ReadOrder(const std::string& directory) {
+  base::Result<std::string> text = base::ReadFile(directory + "/order");
+  if (text) return ParseModuleOrder(*text);
+  if (text.error().error_number() == ENOENT) return std::vector<std::string>{};
+  return std::move(text.error());
 }
 
 }  // namespace
@@ -37,18 +46,38 @@ base::Result<std::vector<std::string>> ParseModuleOrder(const std::string& text)
 
 std::vector<std::string> LoadModules(const std::string& directory) {
   std::vector<std::string> problems;
-  const base::Result<std::string> text = base::ReadFile(directory + "/order");
-  if (!text) {
-    if (text.error().error_number() != ENOENT) problems.push_back(text.error().Message());
-    return problems;
-  }
-  const base::Result<std::vector<std::string>> names = ParseModuleOrder(*text);
+  const base::Result<std::vector<std::string>> names = ReadOrder(directory);
   if (!names) return {names.error().Message()};
   for (const std::string& name : *names) {
     const base::Result<void> loaded = LoadModule(directory + "/" + name);
     if (!loaded) problems.push_back(loaded.error().Message());
   }
   return problems;
+}
+
+std::vector<std::string> LoadModulesOnce(const std::string& directory) {
+  std::vector<std::string> problems = LoadModules(directory);
+  RemoveModules(directory);
+  return problems;
+}
+
+void RemoveModules(const std::string& directory) {
+  const base::Result<std::vector<std::string>> names = ReadOrder(directory);
+  if (!names) return;
+  for (const std::string& name : *names) unlink((directory + "/" + name).c_str());
+  unlink((directory + "/order").c_str());
+}
+
+base::Result<void> CopyModules(const std::string& directory, const std::string& target) {
+  std::vector<std::string> names = TRY(ReadOrder(directory));
+  if (names.empty()) return base::Ok();
+  TRY(base::MakeDirectories(target));
+  names.emplace_back("order");
+  for (const std::string& name : names) {
+    const std::string content = TRY(base::ReadFile(directory + "/" + name));
+    TRY(base::WriteFileAtomic(target + "/" + name, content));
+  }
+  return base::Ok();
 }
 
 }  // namespace agent

@@ -18,6 +18,7 @@
 #include "runtime/agent/namespaces.h"
 #include "runtime/agent/process_identity.h"
 #include "runtime/agent/relay.h"
+#include "runtime/base/file.h"
 #include "runtime/base/socket.h"
 
 namespace agent {
@@ -41,6 +42,25 @@ TEST(ModulesTest, OrderSkipsCommentsAndRefusesPaths) {
               ElementsAre("virtio.ko", "fuse.ko"));
   EXPECT_FALSE(ParseModuleOrder("../evil.ko\n"));
   EXPECT_THAT(LoadModules("/nosuch"), IsEmpty());
+}
+
+TEST(ModulesTest, CopiedWhereTheyCanBeReachedAndGoneOnceLoaded) {
+  char directory[] = "/tmp/modules_test.XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string from = std::string(directory) + "/from", to = std::string(directory) + "/a/to";
+  ASSERT_TRUE(base::MakeDirectories(from));
+  ASSERT_TRUE(base::WriteFileAtomic(from + "/order", "no-module.ko\n"));
+  ASSERT_TRUE(base::WriteFileAtomic(from + "/no-module.ko", "not ELF"));
+  ASSERT_TRUE(CopyModules(from, to));
+  EXPECT_EQ(*base::ReadFile(to + "/no-module.ko"), "not ELF");
+  EXPECT_THAT(LoadModulesOnce(to), ElementsAre(HasSubstr("no-module.ko")));
+  EXPECT_FALSE(base::ReadFile(to + "/no-module.ko"));
+  EXPECT_THAT(LoadModulesOnce(to), IsEmpty());
+  EXPECT_TRUE(CopyModules("/nosuch", to)) << "an initrd without such modules";
+  RemoveModules(from);
+  EXPECT_FALSE(base::ReadFile(from + "/order"));
+  for (const std::string& made : {to, std::string(directory) + "/a", from}) rmdir(made.c_str());
+  EXPECT_EQ(rmdir(directory), 0) << "something was left";
 }
 
 TEST(MountOptionsTest, LastOfAContradictionWins) {

@@ -69,6 +69,11 @@ std::string ToText(const Endpoint& endpoint) {
   return fmt::format(R"({{"version":2,"address":"{}","protocol":"grpc"}})", endpoint.socket);
 }
 
+std::string ToVersion3Text(const Endpoint& endpoint) {
+  return fmt::format(R"({{"version":3,"address":"{}{}","protocol":"ttrpc"}})", kUnixScheme,
+                     endpoint.socket);
+}
+
 base::Result<Endpoint> ParseEndpoint(std::string_view text) {
   if (text.starts_with(kUnixScheme)) {
     return Endpoint{config::Transport::kTtrpc, std::string(text.substr(kUnixScheme.size()))};

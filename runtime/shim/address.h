@@ -38,6 +38,8 @@ struct Endpoint {
 // What `start` answers and leaves in ./address: "unix://" and the path for ttrpc, which every
 // containerd takes; for gRPC the JSON of protocol version 2, which 1.7 knows.
 std::string ToText(const Endpoint& endpoint);
+// The answer of version 3 for ttrpc, which containerd takes from 2.0 on.
+std::string ToVersion3Text(const Endpoint& endpoint);
 // Reads ToText's.
 base::Result<Endpoint> ParseEndpoint(std::string_view text);
 

@@ -17,6 +17,7 @@
 #include "runtime/shim/bundle_log.h"
 #include "runtime/shim/no_pod.h"
 #include "runtime/shim/publisher.h"
+#include "runtime/shim/sandbox_service.h"
 #include "runtime/shim/task_service.h"
 
 namespace shim {
@@ -58,8 +59,11 @@ class Daemon {
         pod_(MakePod()),
         tasks_(*pod_, publisher_, HostMetrics(),
                [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
+        sandbox_(*pod_, HostMetrics(), flags.config,
+                 [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
         make_transport_(make_transport) {
     tasks_.RegisterIn(table_);
+    sandbox_.RegisterIn(table_);
   }
 
   base::Result<void> Serve(base::UniqueFd listener, base::UniqueFd signals) {
@@ -119,6 +123,7 @@ class Daemon {
   Publisher publisher_;
   std::unique_ptr<pod::PodInterface> pod_;
   TaskService tasks_;
+  SandboxService sandbox_;
   ttrpc::ServiceTable table_;
   const MakeTransport& make_transport_;
   std::unique_ptr<ttrpc::Transport> server_;

@@ -122,7 +122,10 @@ class FakePod : public pod::PodInterface {
     return base::Ok();
   }
   size_t container_count() const override { return states.size(); }
-  void Shutdown(std::function<void()> done) override { done(); }
+  void Shutdown(std::function<void()> done) override {
+    ++shutdowns;
+    done();
+  }
 
   // The process ends; the caller tells the service with the event.
   pod::Event End(const std::string& id, uint32_t status, const std::string& exec_id = "") {
@@ -170,6 +173,7 @@ class FakePod : public pod::PodInterface {
   bool hold = false;  // keep the answers to Create and Start in `held`
   std::vector<std::function<void()>> held;
   int stdin_closed = 0;
+  int shutdowns = 0;
 };
 
 }  // namespace shim

@@ -24,6 +24,7 @@ Target Find(Flags& flags, std::string_view name) {
   if (name == "bundle") return {&flags.bundle, nullptr};
   if (name == "socket") return {&flags.socket, nullptr};
   if (name == "key") return {&flags.key, nullptr};
+  if (name == "config") return {&flags.config, nullptr};
   if (name == "debug") return {nullptr, &flags.debug};
   if (name == "info") return {nullptr, &flags.info};
   if (name == "v" || name == "version") return {nullptr, &flags.version};

@@ -19,6 +19,7 @@ struct Flags {
   std::string bundle;          // -bundle, with delete
   std::string socket;          // -socket, with daemon
   std::string key;             // -key, with daemon: the pod's
+  std::string config;          // -config, with daemon: what `start` was given for the whole shim
   bool debug = false;
   bool info = false;     // -info
   bool version = false;  // -v, -version

@@ -105,7 +105,7 @@ class ProgramTest : public ::testing::Test {
   }
   std::vector<std::string> Args(const std::string& id, const std::string& verb) const {
     return {"-namespace", "ns",  "-address", address_, "-publish-binary",
-            "/bin/false", "-id", id,         verb};
+            containerd_,  "-id", id,         verb};
   }
   Output Start(const std::string& id, const std::string& input = "") {
     return Run(Args(id, "start"), Bundle(id), input, true);
@@ -146,6 +146,7 @@ class ProgramTest : public ::testing::Test {
   }
 
   std::string program_, directory_, address_;
+  std::string containerd_ = "/bin/false";
   std::vector<std::string> ids_;
 };
 
@@ -163,6 +164,22 @@ TEST_F(ProgramTest, StartPrintsThePlainAddressAndLetsGo) {
   struct stat info {};
   ASSERT_EQ(stat(Socket("a").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+// A sandbox's bundle has no config.json when `start` is called.
+TEST_F(ProgramTest, ASandboxGetsTheVersionThatItsContainerdTakes) {
+  ids_.push_back("a");
+  fs::create_directories(Bundle("a"));
+  containerd_ = directory_ + "/containerd";
+  const std::string plain = "unix://" + Socket("a");
+  for (const auto& [version, answer] : std::vector<std::pair<std::string, std::string>>{
+           {"2.1.9", R"({"version":3,"address":")" + plain + R"(","protocol":"ttrpc"})"},
+           {"1.7.24", plain}}) {
+    const std::string script = "#!/bin/sh\necho containerd x " + version + "\n";
+    ASSERT_TRUE(base::WriteFileAtomic(containerd_, script, 0700));
+    EXPECT_EQ(Start("a").out, answer);
+  }
+  EXPECT_EQ(base::ReadFile(Bundle("a") + "/address").value_or(""), plain);
 }
 
 TEST_F(ProgramTest, StartAgainFindsTheDaemon) {

@@ -93,6 +93,9 @@ base::Result<base::Subprocess> SpawnDaemon(const DaemonPlan& plan, base::Borrowe
                   plan.key,
                   "-socket",
                   plan.endpoint.socket};
+  if (!plan.start.config_path.empty()) {
+    options.argv.insert(options.argv.end(), {"-config", plan.start.config_path});
+  }
   if (flags.debug) options.argv.emplace_back("-debug");
   options.argv.emplace_back("daemon");
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -118,6 +121,17 @@ base::Result<void> StartDaemon(const DaemonPlan& plan, base::BorrowedFd listener
   return placed;
 }
 
+// A bundle without config.json is a sandbox's (Sandbox API). Its containers reach the daemon
+// without a `start` of theirs if the answer is of version 3, which containerd 2.0 and later take;
+// with a plain address they would be told from others by an annotation that only CRI writes.
+std::string Answer(const Flags& flags, const StartOptions& start, const Endpoint& endpoint) {
+  if (endpoint.transport == config::Transport::kTtrpc && access("config.json", F_OK) != 0) {
+    const base::Result<std::string> version = ContainerdVersion(flags, start);
+    if (version && TakesVersion3(*version)) return ToVersion3Text(endpoint);
+  }
+  return ToText(endpoint);
+}
+
 }  // namespace
 
 base::Result<std::string> Start(const Flags& flags) {
@@ -136,7 +150,7 @@ base::Result<std::string> Start(const Flags& flags) {
   for (const auto transport : {config::Transport::kTtrpc, config::Transport::kGrpc}) {
     if (!Served(endpoint(transport).socket)) continue;
     TRY(base::WriteFileAtomic("address", ToText(endpoint(transport))));
-    return ToText(endpoint(transport));
+    return Answer(flags, start, endpoint(transport));
   }
   const TransportChoice choice = ChooseTransport(flags, start);
   if (!choice.refusal.empty()) {
@@ -151,7 +165,7 @@ base::Result<std::string> Start(const Flags& flags) {
     unlink(plan.endpoint.socket.c_str());
     return base::Error(std::move(started.error()));
   }
-  return ToText(plan.endpoint);
+  return Answer(flags, start, plan.endpoint);
 }
 
 }  // namespace shim

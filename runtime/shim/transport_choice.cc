@@ -35,6 +35,18 @@ base::Result<std::string> AskVersion(const std::string& containerd) {
 
 }  // namespace
 
+base::Result<std::string> ContainerdVersion(const Flags& flags, const StartOptions& start) {
+  if (!start.containerd_version.empty()) return start.containerd_version;
+  return AskVersion(flags.publish_binary);
+}
+
+bool TakesVersion3(std::string_view version) {
+  if (version.starts_with('v')) version.remove_prefix(1);
+  const size_t dot = version.find('.');
+  if (dot == std::string_view::npos || dot == 0) return false;
+  return dot > 1 || (version[0] >= '2' && version[0] <= '9');
+}
+
 bool TakesGrpc(std::string_view version) {
   if (version.starts_with('v')) version.remove_prefix(1);
   // Before, there is no gRPC; from 2.0 on, containerd takes a connection that is idle for one that
@@ -55,8 +67,7 @@ TransportChoice ChooseTransport(const Flags& flags, const StartOptions& start) {
   TransportChoice choice;
   const base::Result<config::Config> config = config::Load(start.config_path);
   if (!config || config->shim.transport == config::Transport::kTtrpc) return choice;
-  base::Result<std::string> version = start.containerd_version;
-  if (version->empty()) version = AskVersion(flags.publish_binary);
+  const base::Result<std::string> version = ContainerdVersion(flags, start);
   if (!version) {
     choice.refusal = "containerd does not tell its version: " + version.error().Message();
   } else if (!TakesGrpc(*version)) {

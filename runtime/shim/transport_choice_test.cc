@@ -89,5 +89,14 @@ TEST(TakesGrpc, Is17Alone) {
   }
 }
 
+TEST(TakesVersion3, From2On) {
+  for (const char* version : {"2.0.0", "v2.1.9", "2.3.4~rc1", "10.0"}) {
+    EXPECT_TRUE(TakesVersion3(version)) << version;
+  }
+  for (const char* version : {"", "1.6.20", "v1.7.24", "two", ".2"}) {
+    EXPECT_FALSE(TakesVersion3(version)) << version;
+  }
+}
+
 }  // namespace
 }  // namespace shim

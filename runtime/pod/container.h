@@ -64,6 +64,7 @@ struct Container {
   std::string spec_json;     // once set up
   oci::CpuLimits cpu;        // as in the spec
   HookPlan hooks;
+  bool hooked = false;  // the hooks of its creation were called
   bool set_up = false;  // its mounts may exist
   bool stdio_open = false;
   bool asked_guest = false;  // CreateContainer was called

@@ -1,5 +1,6 @@
 #include "runtime/pod/guest_spec.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "oci/annotations.h"
@@ -42,9 +43,11 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
 // guest's own; outside of one the container gets a namespace of its own, but for the network, to
 // which the guest itself was joined.
 void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
+  const bool hooks_make_network = HooksMayMakeNetwork(*spec);
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
-    if (ns.path.empty()) continue;
-    if (kind == ContainerKind::kMember || ns.type == "network") {
+    const bool is_network = ns.type == "network";
+    if (ns.path.empty() && !(is_network && hooks_make_network)) continue;
+    if (kind == ContainerKind::kMember || is_network) {
       ns.path = "/proc/1/ns/" + ns.type;
       continue;
     }
@@ -130,6 +133,14 @@ base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string&
                            "runtime-spec 1.2, config.md \"Root\")");
   }
   return Absolute(spec.root->path, bundle);
+}
+
+bool HooksMayMakeNetwork(const oci::Spec& spec) {
+  if (spec.hooks.prestart.empty() && spec.hooks.create_runtime.empty()) return false;
+  const std::vector<oci::Namespace>& namespaces = spec.linux_config.namespaces;
+  return std::any_of(namespaces.begin(), namespaces.end(), [](const oci::Namespace& ns) {
+    return ns.type == "network" && ns.path.empty();
+  });
 }
 
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,

@@ -111,6 +111,13 @@ base::Result<std::vector<base::UniqueFd>> JoinNetwork(const Network& network,
   return taps;
 }
 
+base::Result<JoinedNetwork> JoinWhatHooksMade(base::BorrowedFd ns) {
+  JoinedNetwork network;
+  network.survey = TRY(network::SurveyNamespace(ns), "what hooks made in the network namespace");
+  network.taps = TRY(network::Join(ns, network.survey), "network of the hooks");
+  return network;
+}
+
 void FillNetworkRequest(const network::Survey& survey, proto::ConfigureNetworkRequest* request) {
   for (const network::Card& card : survey.cards) FillCard(card, request->add_cards());
   for (const netlink::Route& route : survey.routes) {

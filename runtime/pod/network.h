@@ -32,6 +32,14 @@ base::Result<Network> PlanNetwork(const oci::Spec& spec);
 base::Result<std::vector<base::UniqueFd>> JoinNetwork(const Network& network,
                                                       StateDirectory& state);
 
+struct JoinedNetwork {
+  network::Survey survey;
+  std::vector<base::UniqueFd> taps;  // one for each card
+};
+// The same, for a namespace without a path that hooks may have filled. Not on record: it goes with
+// its processes, and what was changed in it, too.
+base::Result<JoinedNetwork> JoinWhatHooksMade(base::BorrowedFd ns);
+
 void FillNetworkRequest(const network::Survey& survey,
                         pinion::agent::v1::ConfigureNetworkRequest* request);
 

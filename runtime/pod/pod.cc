@@ -360,8 +360,7 @@ void Pod::Shutdown(std::function<void()> done) {
     case MachineState::kRunning:
       return machine_->PowerOff(kPowerOffLimit);
     case MachineState::kStarting:
-      if (machine_) machine_->Kill("the pod is shutting down");
-      return;
+      return CallOffBoot("the pod is shutting down");
     case MachineState::kEnding:
       return;
   }

@@ -3,7 +3,10 @@
 //   first container:  SetUpPod (worker) ─┬─► Machine::Boot ──────────────┐
 //   each:                                └─► SetUpContainer (worker) ────┤
 //   each:             Stdio::Open ───────────────────────────────────────┴─►
-//                     agent CreateContainer ─► anchor ─► answer
+//                     agent CreateContainer ─► anchor ─► hooks ─► answer
+//
+// Where hooks may make the network, the first container's anchor and hooks come before Boot
+// (pod_hooks.cc).
 //
 // A step that fails undoes the container; if the machine was made for it, the machine too.
 #include <signal.h>
@@ -53,10 +56,12 @@ void Pod::StartMachine(const ContainerPtr& first) {
   machine_state_ = MachineState::kStarting;
   worker_.Compute<base::Result<PodSetup>>(
       [options = options_, request = first->request] { return SetUpPod(options, request); },
-      [this](base::Result<PodSetup> setup) { OnPodSetUp(std::move(setup)); });
+      [this, weak = std::weak_ptr(first)](base::Result<PodSetup> setup) {
+        OnPodSetUp(weak, std::move(setup));
+      });
 }
 
-void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
+void Pod::OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetup> setup) {
   if (!setup) return OnBooted(std::move(setup.error()));
   state_ = std::move(setup->state);
   placement_ = std::move(setup->placement);
@@ -76,13 +81,28 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   };
   options.limit = [placement = placement_] { return placement->Limit(); };
   options.on_process = [this](const char* role, pid_t pid) { return RecordProcess(role, pid); };
+  const ContainerPtr maker = first.lock();
+  if (setup->hooks_make_network && maker && !maker->failed) {
+    late_boot_ = std::make_unique<LateBoot>(LateBoot{first, std::move(options)});
+  } else {
+    BootMachine(std::move(options));
+  }
+  // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
+  SetUpWaiting();
+}
+
+void Pod::BootMachine(MachineOptions options) {
   machine_ = std::make_unique<Machine>(
       loop_, worker_, std::move(options),
       Machine::Events{.on_stream = [this](GuestStream stream) { OnStream(std::move(stream)); },
                       .on_end = [this](std::string why) { OnMachineEnd(std::move(why)); }});
   machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
-  // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
-  SetUpWaiting();
+}
+
+void Pod::CallOffBoot(const std::string& why) {
+  if (machine_) return machine_->Kill(why);
+  // Otherwise OnPodSetUp is still to come, and looks.
+  if (late_boot_) OnBooted(MakeError(Code::kCancelled, "{}", why));
 }
 
 void Pod::ForwardPorts(network::PortListener ports) {
@@ -114,6 +134,7 @@ void Pod::OnBooted(base::Result<void> result) {
   LOG_WARNING("pod {}: {}", options_.pod_id, result.error().Trail());
   machine_state_ = MachineState::kEnding;
   machine_.reset();
+  late_boot_.reset();
   end_reason_ = message;
   RemoveHostSide([this, code, message] {
     machine_state_ = shutting_down_ ? MachineState::kEnded : MachineState::kNone;
@@ -149,6 +170,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         ready->spec_json = std::move(setup->spec_json);
         ready->cgroups_path = std::move(setup->cgroups_path);
         ready->cpu = std::move(setup->cpu);
+        if (late_boot_ && late_boot_->first.lock() == ready) return CallHooksBeforeBoot(ready);
         ContinueCreate(ready);
       });
 }
@@ -194,29 +216,12 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
     return;
   }
   container->init->in_guest = result.has_value() && !container->sandbox();
-  if (result) result = RecordOwnCgroup(container);
-  if (result) result = StartAnchor(container, container->init);
+  if (result) result = Anchored(container);
   if (!result) return FailCreate(container, std::move(result.error()));
-  // OCI runtime-spec 1.2, runtime.md "Lifecycle", 4 and 5: prestart, then createRuntime.
-  std::vector<oci::Hook> hooks = container->hooks.hooks.prestart;
-  const std::vector<oci::Hook>& create_runtime = container->hooks.hooks.create_runtime;
-  hooks.insert(hooks.end(), create_runtime.begin(), create_runtime.end());
-  CallHooks(container, "creating", hooks,
-            [this, weak = std::weak_ptr(container)](base::Result<void> hooked) {
-              const ContainerPtr created = weak.lock();
-              if (created && !created->failed) FinishCreate(created, std::move(hooked));
-            });
-}
-
-void Pod::CallHooks(const ContainerPtr& container, const char* status,
-                    const std::vector<oci::Hook>& hooks,
-                    std::function<void(base::Result<void>)> done) {
-  if (hooks.empty()) return done(base::Ok());
-  oci::State state = container->hooks.state;
-  state.status = status;
-  state.pid = container->init->anchor ? container->init->pid : 0;
-  worker_.Compute<base::Result<void>>([hooks, state] { return RunHooks(hooks, state); },
-                                      std::move(done));
+  CallCreateHooks(container, [this, weak = std::weak_ptr(container)](base::Result<void> hooked) {
+    const ContainerPtr created = weak.lock();
+    if (created && !created->failed) FinishCreate(created, std::move(hooked));
+  });
 }
 
 void Pod::FinishCreate(const ContainerPtr& container, base::Result<void> hooked) {
@@ -236,6 +241,12 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
   std::vector<std::string>& cgroups = state_->record().cgroups;
   if (std::find(cgroups.begin(), cgroups.end(), path) == cgroups.end()) cgroups.push_back(path);
   return state_->Save();
+}
+
+base::Result<void> Pod::Anchored(const ContainerPtr& container) {
+  if (container->init->anchor) return base::Ok();
+  TRY(RecordOwnCgroup(container));
+  return StartAnchor(container, container->init);
 }
 
 base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {
@@ -310,7 +321,8 @@ void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
     const auto done = std::exchange(container->create_done, nullptr);
     if (done) done(std::move(*shared));
   };
-  const bool alone = containers_.size() == 1;
+  const bool alone =
+      containers_.size() == 1 || (late_boot_ && late_boot_->first.lock() == container);
   if (!alone || machine_state_ == MachineState::kNone || machine_state_ == MachineState::kEnded) {
     return answer();
   }
@@ -320,7 +332,7 @@ void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
     answer();
     if (before) before();
   };
-  if (machine_) machine_->Kill(shared->Message());
+  CallOffBoot(shared->Message());
 }
 
 void Pod::FailAllCreates(Code code, const std::string& why) {

@@ -59,10 +59,17 @@ class Pod : public PodInterface {
 
  private:
   enum class MachineState { kNone, kStarting, kRunning, kEnding, kEnded };
+  // A machine that boots when the hooks of the pod's first container have run.
+  struct LateBoot {
+    std::weak_ptr<Container> first;
+    MachineOptions machine;
+  };
 
   // pod_create.cc
   void StartMachine(const ContainerPtr& first);
-  void OnPodSetUp(base::Result<PodSetup> setup);
+  void OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetup> setup);
+  void BootMachine(MachineOptions options);
+  void CallOffBoot(const std::string& why);
   void OnBooted(base::Result<void> result);
   void SetUpWaiting();
   void SetUp(const ContainerPtr& container);
@@ -71,9 +78,8 @@ class Pod : public PodInterface {
   void OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result);
   base::Result<void> RecordOwnCgroup(const ContainerPtr& container);
   void FinishCreate(const ContainerPtr& container, base::Result<void> hooked);
-  // Runs one kind of a container's hooks on the worker; `done` at once if there are none.
-  void CallHooks(const ContainerPtr& container, const char* status,
-                 const std::vector<oci::Hook>& hooks, std::function<void(base::Result<void>)> done);
+  // Its own cgroup and its init's anchor, unless they are there.
+  base::Result<void> Anchored(const ContainerPtr& container);
   base::Result<void> StartAnchor(const ContainerPtr& container, const ProcessPtr& process);
   void FailCreate(const ContainerPtr& container, base::Error error);
   void FinishFailedCreate(const ContainerPtr& container, base::Error error);
@@ -81,6 +87,15 @@ class Pod : public PodInterface {
   base::Result<void> RecordProcess(const char* role, pid_t pid);
   void OnStream(GuestStream stream);
   void ForwardPorts(network::PortListener ports);
+
+  // pod_hooks.cc
+  // Runs one kind of a container's hooks on the worker; `done` at once if there are none.
+  void CallHooks(const ContainerPtr& container, const char* status,
+                 const std::vector<oci::Hook>& hooks, std::function<void(base::Result<void>)> done);
+  // Those of creation, once.
+  void CallCreateHooks(const ContainerPtr& container, std::function<void(base::Result<void>)> done);
+  void CallHooksBeforeBoot(const ContainerPtr& first);
+  void JoinBeforeBoot(const ContainerPtr& first);
 
   // pod.cc
   base::Result<ContainerPtr> FindCreated(const std::string& id) const;
@@ -140,6 +155,7 @@ class Pod : public PodInterface {
   std::function<void()> when_gone_;  // Shutdown, or the undoing of a Create, waits for the end
   bool shutting_down_ = false;
   Worker worker_;
+  std::unique_ptr<LateBoot> late_boot_;
   std::unique_ptr<Machine> machine_;
   size_t boot_vcpus_ = 0;
   std::chrono::nanoseconds call_timeout_{0};

@@ -93,6 +93,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   setup.machine.uid = setup.state->record().uid;
   setup.machine.share = setup.state->share();
   setup.machine.state_directory = setup.state->path();
+  setup.hooks_make_network = HooksMayMakeNetwork(spec);
   base::Result<void> made = MakeHostSide(setup, first.bundle, config.paths.run_dir);
   if (made) made = JoinMachine(network, setup);
   if (made) {

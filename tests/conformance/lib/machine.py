@@ -73,9 +73,7 @@ class Machine:
         self.vm('push', shell('images_ensure'), '/opt/conformance/registry.tar')
         self.vm('push', f'{HERE}/lib/prepare', '/opt/conformance/prepare')
         self.vm('push', f'{HERE}/lib/impatient-containerd', '/opt/conformance/bin/containerd')
-        crictl = shell('cri_program crictl')
-        if crictl:
-            self.vm('push', crictl, '/usr/local/bin/crictl')
+        self.vm('push', shell('cri_program crictl'), '/usr/local/bin/crictl')
         self.vm('exec', '--', '/opt/conformance/prepare', '/opt/conformance/registry.tar')
 
     def answers(self):

@@ -12,10 +12,6 @@ ENDPOINT = '/run/containerd/containerd.sock'
 SECONDS = int(os.environ.get('PINION_CONFORMANCE_TIMEOUT', '420'))
 
 
-class SuiteMissing(Exception):
-    pass
-
-
 def lines(name):
     with open(os.path.join(HERE, 'suites', name), encoding='utf-8') as file:
         return [line.strip() for line in file if line.strip() and not line.startswith('#')]
@@ -45,8 +41,6 @@ class Critest(Suite):
     def __init__(self, runtime):
         super().__init__(runtime)
         self.path = shell('cri_program critest')
-        if not self.path:
-            raise SuiteMissing('no critest (PINION_CRITEST, or on PATH)')
         self.specs = []
 
     def program(self):

@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 
-from machine import shell
+from machine import MachineLost, shell
 
 HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 ENDPOINT = '/run/containerd/containerd.sock'
@@ -25,10 +25,17 @@ def last_words(output, pattern):
 
 class Suite:
     """What all have in common; a suite is run by name, one test at a time."""
-    name = ''
+    name, cleaning = '', 'true'
 
     def __init__(self, runtime):
         self.runtime = runtime
+
+    def clean(self, machine):
+        """Takes away what a test left that failed or was broken off: the next one would trip over it."""
+        try:
+            machine.exec(['/bin/sh', '-c', self.cleaning], 300)
+        except MachineLost:
+            pass  # the next test finds it so, and begins anew in a fresh one
 
     def short(self):
         prefix = f'{self.name}/'
@@ -37,6 +44,7 @@ class Suite:
 
 class Critest(Suite):
     name = 'critest'
+    cleaning = 'command -v crictl >/dev/null && crictl rmp -a -f'
 
     def __init__(self, runtime):
         super().__init__(runtime)
@@ -71,7 +79,6 @@ class Critest(Suite):
         if status == 0:
             told = re.findall(r'^\s*\[SKIPPED\] (?!in )(.*)', output, re.MULTILINE)
             return 'skipped', ' / '.join(told) or 'the suite leaves it out on this machine'
-        machine.exec(['/bin/sh', '-c', 'command -v crictl >/dev/null && crictl rmp -a -f'], 300)
         if status in (124, 137):
             return 'failed', f'no end after {SECONDS} s: ' + ' / '.join(output.strip().splitlines()[-3:])[:600]
         return 'failed', last_words(output, r'\[FAILED\] (?!\[)|[Uu]nexpected error|code = ')
@@ -80,6 +87,15 @@ class Critest(Suite):
 class Client(Suite):
     """containerd's integration/client; only the tests that a shim has a part in (suites/client)."""
     name = 'client'
+    # Names are the tests'; a committed snapshot is a layer of the image.
+    cleaning = """
+        for id in $(ctr -n testing container ls -q); do
+          ctr -n testing task rm -f "$id"
+          ctr -n testing container rm "$id"
+        done
+        for key in $(ctr -n testing snapshot ls | awk '$3 == "Active" {print $1}'); do
+          ctr -n testing snapshot rm "$key"
+        done"""
 
     def program(self):
         return shell('client_suite_ensure')

@@ -70,7 +70,7 @@ class Placement {
   // The shim's own threads go where the vmm's do.
   base::Result<void> Place(pid_t vmm, const std::vector<pid_t>& helpers);
   // Other pods' pins or the host's CPUs have changed: housekeeping and floating threads keep off
-  // pins (rule R7), and every mask is set again.
+  // pins (rule R7), and every mask is set again. An error is a note of the plan, too.
   base::Result<void> Follow();
 
   // A change of a machine that runs is Replan, Admit, what vmm and guest do, and Commit; or, to go
@@ -108,6 +108,7 @@ class Placement {
   base::Result<void> SetHousekeeping();
   base::Result<void> Limit(const cpu::CpuPlan& plan);
   base::Result<void> SeparateCores();
+  base::Result<void> FollowHost();
   bool NoteOfflineCpus();
   void Publish();
 

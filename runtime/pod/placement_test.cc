@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
@@ -22,6 +23,7 @@ namespace pod {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -129,6 +131,20 @@ class PlacementTest : public ::testing::Test {
     }
     return std::move(*placement);
   }
+  // Leaves and pod have `cpus` and no others; false if there is no controller for it.
+  bool Restrict(const cpu::CpuSet& cpus) const {
+    const auto host = cgroup::Hierarchies::Host();
+    const cgroup::Hierarchy* v1 = host.V1("cpuset");
+    const std::string parent = (v1 ? v1->mount_point : "/sys/fs/cgroup") + parent_;
+    bool done = true;
+    // A parent has what its children have: widened first, narrowed last.
+    std::vector<std::string> order = {"", "/pod", "/pod/vmm", "/pod/vcpu"};
+    if (!cpus.ContainsAll(mask_)) std::reverse(order.begin(), order.end());
+    for (const std::string& group : order) {
+      done = base::WriteFile(parent + group + "/cpuset.cpus", cpus.ToString()).has_value() && done;
+    }
+    return done;
+  }
   static pid_t ThreadNamed(pid_t pid, const std::string& name) {
     for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid))) {
       const auto comm = base::ReadFile(task.path().string() + "/comm");
@@ -209,6 +225,28 @@ TEST_F(PlacementTest, AVcpuIsAloneWhereItIsPinnedAndLaterThreadsAreFetchedBack) 
   EXPECT_EQ(MaskOf(late), housekeeping);
   EXPECT_THAT(CgroupOf(vmm.pid(), late), Not(EndsWith("/vcpu")));
   EXPECT_EQ(MaskOf(vcpu), cpu::CpuSet{last});
+}
+
+// As after a CPU has come back to a host of cgroup v1.
+TEST_F(PlacementTest, APlanThatCannotBePutInForceAgainSaysSo) {
+  const uint32_t last = *std::prev(mask_.end());
+  const std::unique_ptr<Placement> placement = Made({.cpus = std::to_string(last)});
+  const FakeVmm vmm;
+  ASSERT_TRUE(placement->Join({vmm.pid()}));
+  ASSERT_TRUE(placement->Place(vmm.pid(), {}));
+  const auto plan = [this]() -> std::string {
+    const auto text = base::ReadFile(root_ + "/plan.json");
+    return text ? *text : "";
+  };
+  ASSERT_TRUE(placement->Follow());
+  EXPECT_THAT(plan(), AllOf(HasSubstr("pinned"), Not(HasSubstr("plan_not_in_force"))));
+  if (!Restrict(mask_.Without({last}))) GTEST_SKIP() << "no cpuset controller on this machine";
+  EXPECT_FALSE(placement->Follow());
+  EXPECT_THAT(plan(), HasSubstr("plan_not_in_force"));
+  ASSERT_TRUE(Restrict(mask_));
+  const auto followed = placement->Follow();
+  EXPECT_TRUE(followed) << followed.error().Trail();
+  EXPECT_THAT(plan(), Not(HasSubstr("plan_not_in_force")));
 }
 
 TEST_F(PlacementTest, AMachineWithoutItsVcpusIsRefused) {

@@ -24,6 +24,8 @@ base::Result<std::map<std::string, cpu::GuestCpuset>> CpusetsOf(const PodPlan& p
 
 using Requests = std::map<std::string, cpu::ContainerRequest>;
 
+constexpr const char* kNotInForce = "plan_not_in_force";
+
 base::Result<Requests> Changed(Requests requests, const PlanChange& change) {
   if (change.kind == PlanChange::Kind::kLeave) {
     requests.erase(change.container);
@@ -64,11 +66,9 @@ base::Result<cpu::PlanUpdate> Placement::PlanOnMachine(const cpu::CpuRequest& re
 
 // What the containers name and the host has not now. The plan stays as it is meanwhile.
 bool Placement::NoteOfflineCpus() {
-  machine_.erase(std::remove_if(machine_.begin(), machine_.end(),
-                                [](const cpu::Note& note) {
-                                  return note.code == "pins_offline" || note.code == "cpus_offline";
-                                }),
-                 machine_.end());
+  std::erase_if(machine_, [](const cpu::Note& note) {
+    return note.code == "pins_offline" || note.code == "cpus_offline" || note.code == kNotInForce;
+  });
   const cpu::CpuSet offline = AskedCpus(containers_).Without(host_.Online());
   const cpu::CpuSet pinned = offline.Intersection(plan_.Pinned());
   const cpu::CpuSet shared = offline.Without(pinned);
@@ -88,6 +88,16 @@ bool Placement::NoteOfflineCpus() {
 }
 
 base::Result<void> Placement::Follow() {
+  base::Result<void> followed = FollowHost();
+  if (followed) return followed;
+  std::erase_if(machine_, [](const cpu::Note& note) { return note.code == kNotInForce; });
+  machine_.push_back({kNotInForce, fmt::format("masks and cgroups could not be set as planned: {}",
+                                               followed.error().Message())});
+  Publish();
+  return followed;
+}
+
+base::Result<void> Placement::FollowHost() {
   TRY(ReadHost());
   cpu::PinRegistry::View others = TRY(registry_.Others(name_));
   request_.pinned_elsewhere = std::move(others.pins);
@@ -118,6 +128,7 @@ base::Result<void> Placement::Follow() {
   }
   TRY(SetHousekeeping());
   // cgroup v1 has taken CPUs that went offline out of the leaf for good, and takes none that are.
+  // It has taken them out of the groups above as well: those are not ours, and this may fail.
   if (!offline) TRY(cgroup_->SetVcpuCpuset(plan_.cpus.ToString(), plan_.mems.ToString()));
   return SetMasks(plan_, nullptr);
 }

@@ -68,6 +68,7 @@ void Pod::Freeze(const std::string& id, bool frozen, DoneCallback done) {
 void Pod::Stats(const std::string& id, StatsCallback done) {
   base::Result<ContainerPtr> found = FindCreated(id);
   if (!found) return done(std::move(found.error()));
+  if ((*found)->sandbox()) return done(SandboxStats(*found));
   if (!machine_running() || !(*found)->init->in_guest) return done(ContainerStats());
   machine_->agent().Stats(id, std::move(done));
 }

@@ -123,6 +123,7 @@ class Pod : public PodInterface {
   // pod_sandbox.cc
   void CreateSandbox(const ContainerPtr& container);
   void KillSandbox(const ContainerPtr& container, uint32_t signal, const DoneCallback& done);
+  static ContainerStats SandboxStats(const ContainerPtr& container);
 
   // pod_update.cc
   void StartCpuUpdates();

@@ -2,9 +2,13 @@
 // the pod's containers share; here the machine does, so that it is no process at all: an anchor on
 // the host, which containerd and CNI know it by, and settings of the guest.
 #include <signal.h>
+#include <unistd.h>
 
+#include <cinttypes>
+#include <cstdio>
 #include <utility>
 
+#include "runtime/base/file.h"
 #include "runtime/base/log.h"
 #include "runtime/pod/pod_impl.h"
 
@@ -25,6 +29,21 @@ void Pod::KillSandbox(const ContainerPtr& container, uint32_t signal, const Done
   if (signal == SIGKILL) ContainerEnded(container, kKilledStatus);
   if (signal == SIGINT || signal == SIGTERM) ContainerEnded(container, 0);
   done(base::Ok());
+}
+
+// What pause shows elsewhere: one process that does nothing, here the anchor. What the pod uses is
+// in its containers' figures, and in its cgroup on the host.
+ContainerStats Pod::SandboxStats(const ContainerPtr& container) {
+  ContainerStats stats;
+  if (!container->init->anchor) return stats;
+  stats.values["pids.current"] = 1;
+  const base::Result<std::string> statm =
+      base::ReadFile(fmt::format("/proc/{}/statm", container->init->pid));
+  uint64_t pages = 0, resident = 0;  // proc(5), the first two
+  if (statm && std::sscanf(statm->c_str(), "%" SCNu64 " %" SCNu64, &pages, &resident) == 2) {
+    stats.values["memory.current"] = resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  return stats;
 }
 
 }  // namespace pod

@@ -84,6 +84,8 @@ finish() {
     ctr task rm -f "$id" >/dev/null 2>&1 || true
     ctr container rm "$id" >/dev/null 2>&1 || true
   done
+  # Pods that end_cri_pod did not come to.
+  if [ -e "$WORK/crictl.yaml" ] && [ $status != 0 ]; then cri rmp -a -f >/dev/null 2>&1 || true; fi
   jobs -p | xargs -r kill 2>/dev/null || true
   if [ $status = 0 ] && ! within 60 nothing_left; then
     echo "FAIL: left behind ('>') or gone missing ('<'):" >&2
@@ -257,6 +259,44 @@ end_container() {
   within 60 status_is "$1" STOPPED || fail "$1 is $(task_status "$1") after SIGKILL"
   ctr task rm "$1" >/dev/null 2>&1 || true # the exit status of what was killed
   ctr container rm "$1"
+}
+
+# crictl on this machine's containerd, with the test image; skips where there is none.
+use_crictl() {
+  command -v crictl >/dev/null || skip "crictl is not installed (no Debian package has it)"
+  cat >"$WORK/crictl.yaml" <<EOF
+runtime-endpoint: unix:///run/containerd/containerd.sock
+image-endpoint: unix:///run/containerd/containerd.sock
+timeout: 300
+EOF
+  ctr -n k8s.io image import /usr/local/share/pinion/busybox.tar >/dev/null
+  mkdir "$WORK/logs"
+}
+cri() { crictl --config "$WORK/crictl.yaml" "$@"; }
+# cri_pod EXTRA-JSON [HANDLER]: its configuration is in $WORK/pod.json; sets $pod.
+cri_pod() {
+  cat >"$WORK/pod.json" <<EOF
+{"metadata": {"name": "$ID", "namespace": "default", "uid": "$ID", "attempt": 1}, "hostname": "the-pod",
+ "log_directory": "$WORK/logs"${1:+, $1}}
+EOF
+  pod=$(cri runp --runtime="${2:-pinion}" "$WORK/pod.json" 2>"$WORK/err") || fail "runp: $(cat "$WORK/err")"
+}
+# cri_container NAME SCRIPT [LINUX-JSON [EXTRA-JSON]]: creates and starts it; prints its id.
+cri_container() {
+  local id
+  cat >"$WORK/$1.json" <<EOF
+{"metadata": {"name": "$1"}, "image": {"image": "$IMAGE"}, "command": ["sh", "-c", "$2"], "log_path": "$1.log",
+ "linux": {${3:-}}${4:+, $4}}
+EOF
+  id=$(cri create "$pod" "$WORK/$1.json" "$WORK/pod.json") && cri start "$id" >/dev/null || return
+  echo "$id"
+}
+in_log() { grep -q "$2" "$WORK/logs/$1.log"; }
+end_cri_pod() {
+  cri stopp "$pod" >/dev/null && cri rmp -f "$pod" >/dev/null || fail "stopp and rmp"
+  within 60 sh -c '! pgrep -x pinion-vmm >/dev/null' || fail "the machine outlived its pod"
+  # The bridge plugin leaves its bridge for the next pod.
+  if [ -e /sys/class/net/cni0 ] && ! grep -qx cni0 "$WORK/before"; then ip link delete cni0; fi
 }
 
 # A container in the background that says "up" and sleeps until it is killed. Its ctr's exit status

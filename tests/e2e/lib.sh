@@ -15,6 +15,7 @@ WORK=$(mktemp -d "/run/e2e-$TEST.XXXXXX")
 BOOT_SECONDS=${PINION_BOOT_SECONDS:-600}
 
 # ctr gives up a connection after 10 s, which under load is nothing to an emulated machine.
+# (A ctr in the background that is to be killed by its pid: "$(type -P ctr)".)
 ctr() { command ctr --connect-timeout "${BOOT_SECONDS}s" "$@"; }
 
 fail() {

@@ -87,6 +87,7 @@ finish() {
   done
   # Pods that end_cri_pod did not come to.
   if [ -e "$WORK/crictl.yaml" ] && [ $status != 0 ]; then cri rmp -a -f >/dev/null 2>&1 || true; fi
+  pkill -f "^ctr .* $ID" || true # of functions in the background, whose shells are the jobs
   jobs -p | xargs -r kill 2>/dev/null || true
   if [ $status = 0 ] && ! within 60 nothing_left; then
     echo "FAIL: left behind ('>') or gone missing ('<'):" >&2

@@ -135,6 +135,8 @@ base::Result<void> GuestTopology::Encode() {
   l2_shift_ = core_shift_ + Width(cores.Largest());
   l3_shift_ = l2_shift_ + Width(l2s.Largest());
   die_shift_ = l3_shift_ + Width(l3s.Largest());
+  // Room for two CPUs in a die of one, which CPUID tells then: see CpuidBuilder::AddTopologyLeaf.
+  if (dies.Largest() > 1) die_shift_ = std::max(die_shift_, 1u);
   package_shift_ = die_shift_ + Width(dies.Largest());
 
   for (size_t i = 0; i < places_.size(); ++i) {

@@ -5,8 +5,9 @@
 // die, package; each as wide as its largest number in this machine needs. Two things follow that an
 // operating system relies on: shifting an id right by a level's shift names the group, and every
 // L2 and L3 group is an aligned block of 2^k ids (Linux compares shifted ids to find who shares a
-// cache). Ids are therefore sparse when a count is not a power of two. The largest package comes
-// first, the others in their order.
+// cache). Ids are therefore sparse when a count is not a power of two, and when dies have one vCPU
+// each: a die's ids are two at least, if there are dies. The largest package comes first, the
+// others in their order.
 //
 // Pure arithmetic: no KVM, no I/O. Thread rule: a value, immutable after Create.
 #pragma once

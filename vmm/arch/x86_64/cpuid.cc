@@ -190,7 +190,9 @@ void CpuidBuilder::AddTopologyLeaf(uint32_t leaf, uint32_t apic_id,
   add(topology_.core_shift(), topology_.threads_per_core(), kLevelThread);
   // The shift of the last level is the package's; 0xB knows no dies, so its cores fill the package.
   if (leaf == 0x1f) {
-    add(topology_.die_shift(), topology_.vcpus_per_die(), kLevelCore);
+    // Never 1: Linux before 6.9 divides it into the cores of a package (x86_max_cores in
+    // detect_extended_topology), and links no two CPUs of any level if that is one.
+    add(topology_.die_shift(), std::max(topology_.vcpus_per_die(), 2u), kLevelCore);
     add(topology_.package_shift(), topology_.vcpus_per_package(), kLevelDie);
   } else {
     add(topology_.package_shift(), topology_.vcpus_per_package(), kLevelCore);

@@ -237,6 +237,19 @@ TEST(Cpuid, AmdTellsItsLevelsUpToTheSocket) {
   EXPECT_GE(Find(cpuid, 0x80000000)->eax, 0x80000026u);
 }
 
+// Linux 6.1 makes packages of dies whose cores 0x1F counts as one.
+TEST(Cpuid, DiesOfOneCpuAreCountedAsTwo) {
+  const auto places = Full(1, 4, 1, 1);
+  auto topology = GuestTopology::Create(places);
+  ASSERT_TRUE(topology);
+  for (const char* vendor : {"GenuineIntel", "AuthenticAMD"}) {
+    const auto host = Host(vendor);
+    const auto cpuid = CpuidBuilder(host, *topology, {}).Build(3);
+    EXPECT_EQ(Dump(cpuid, 0x1f), "0/1/100 1/2/201 3/4/502 0/0/3") << vendor;
+    EXPECT_EQ(Find(cpuid, 0x1f)->edx, 6u);
+  }
+}
+
 TEST(Cpuid, DiesGetLeaf1F) {
   const VcpuPlace places[] = {{.die = 0, .core = 0, .l2 = 0, .l3 = 0},
                               {.die = 1, .core = 1, .l2 = 1, .l3 = 1}};
@@ -247,9 +260,9 @@ TEST(Cpuid, DiesGetLeaf1F) {
   EXPECT_EQ(Find(cpuid, 0)->eax, 0x1fu);
   EXPECT_EQ(Find(cpuid, 0x1f, 1)->ecx, 0x201u);
   EXPECT_EQ(Find(cpuid, 0x1f, 2)->ecx, 0x502u);
-  EXPECT_EQ(Find(cpuid, 0x1f, 2)->eax, 1u);
+  EXPECT_EQ(Find(cpuid, 0x1f, 2)->eax, 2u);
   EXPECT_EQ(Find(cpuid, 0x1f, 3)->ecx, 3u);
-  EXPECT_EQ(Find(cpuid, 0xb, 1)->eax, 1u);
+  EXPECT_EQ(Find(cpuid, 0xb, 1)->eax, 2u);
 }
 
 }  // namespace

@@ -144,16 +144,12 @@ base::Result<void> NetDevice::Notify(size_t queue) {
 }
 
 base::Result<void> NetDevice::ServeTx() {
-  Queue& queue = *queues_[kTxQueue];
-  unsigned turn = kTurn;
-  for (; turn > 0; --turn) {
-    const std::optional<Chain> chain = TRY(queue.Pop(), "frame from the guest");
-    if (!chain) break;
-    Send(*chain);
-    queue.Push(chain->head, 0);
-  }
-  if (queue.TakeSignal()) host_->SignalUsed();
-  if (turn == 0) host_->NotifyAgain(kTxQueue);
+  TRY(ServeQueue(*host_, *queues_[kTxQueue], kTxQueue,
+                 [this](const Chain& chain) -> base::Result<size_t> {
+                   Send(chain);
+                   return size_t{0};
+                 }),
+      "frame from the guest");
   return base::Ok();
 }
 

@@ -19,6 +19,23 @@ base::Result<std::vector<std::optional<Queue>>> CreateQueues(const VirtioDevice&
   return queues;
 }
 
+base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
+                              const std::function<base::Result<size_t>(const Chain&)>& handle) {
+  bool more = true;
+  for (unsigned budget = queue.size(); budget > 0; --budget) {
+    const std::optional<Chain> chain = TRY(queue.Pop());
+    if (!chain) {
+      more = false;
+      break;
+    }
+    const size_t written = TRY(handle(*chain), "request at descriptor {}", chain->head);
+    queue.Push(chain->head, written);
+  }
+  if (queue.TakeSignal()) host.SignalUsed();
+  if (more) host.NotifyAgain(index);
+  return base::Ok();
+}
+
 base::Result<void> RequestDevice::Activate(DeviceHost& host, const Activation& activation) {
   queues_ = TRY(CreateQueues(*this, host.memory(), activation));
   host_ = &host;
@@ -28,21 +45,8 @@ base::Result<void> RequestDevice::Activate(DeviceHost& host, const Activation& a
 base::Result<void> RequestDevice::Notify(size_t index) {
   // A driver may notify a queue that it never set up.
   if (index >= queues_.size() || !queues_[index]) return base::Ok();
-  Queue& queue = *queues_[index];
-  // One queue's worth, then the reactor's other work has its turn.
-  bool more = true;
-  for (unsigned budget = queue.size(); budget > 0; --budget) {
-    const std::optional<Chain> chain = TRY(queue.Pop());
-    if (!chain) {
-      more = false;
-      break;
-    }
-    const size_t written = TRY(Handle(*chain), "request at descriptor {}", chain->head);
-    queue.Push(chain->head, written);
-  }
-  if (queue.TakeSignal()) host_->SignalUsed();
-  if (more) host_->NotifyAgain(index);
-  return base::Ok();
+  return ServeQueue(*host_, *queues_[index], index,
+                    [this](const Chain& chain) { return Handle(chain); });
 }
 
 void RequestDevice::Reset() {

@@ -1,8 +1,10 @@
-// RequestDevice: the queue handling of a device that answers each request at once and in order.
+// RequestDevice: the queue handling of a device that answers each request at once and in order, and
+// its parts for devices one of whose queues is like that.
 // Thread rule: reactor-bound (device.h).
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -16,6 +18,11 @@ namespace vmm::virtio {
 base::Result<std::vector<std::optional<Queue>>> CreateQueues(const VirtioDevice& device,
                                                              const GuestMemory& memory,
                                                              const Activation& activation);
+
+// Hands the chains of `queue`, which has this index, to `handle` and gives each back with the
+// number of bytes that this returns. One queue's worth, then the reactor's other work has its turn.
+base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
+                              const std::function<base::Result<size_t>(const Chain&)>& handle);
 
 class RequestDevice : public VirtioDevice {
  public:

@@ -116,16 +116,12 @@ base::Result<void> VsockDevice::Notify(size_t queue) {
 }
 
 base::Result<void> VsockDevice::ServeTx() {
-  Queue& queue = *queues_[kTxQueue];
-  unsigned turn = kTurn;
-  for (; turn > 0; --turn) {
-    const std::optional<Chain> chain = TRY(queue.Pop(), "packet from the guest");
-    if (!chain) break;
-    OnPacket(*chain);
-    queue.Push(chain->head, 0);
-  }
-  if (queue.TakeSignal()) host_->SignalUsed();
-  if (turn == 0) host_->NotifyAgain(kTxQueue);
+  TRY(ServeQueue(*host_, *queues_[kTxQueue], kTxQueue,
+                 [this](const Chain& chain) -> base::Result<size_t> {
+                   OnPacket(chain);
+                   return size_t{0};
+                 }),
+      "packet from the guest");
   return base::Ok();
 }
 

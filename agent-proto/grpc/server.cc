@@ -13,11 +13,11 @@
 #include <map>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "agent-proto/grpc/backlog.h"
 #include "agent-proto/grpc/call.h"
 #include "agent-proto/ttrpc/acceptor.h"
+#include "agent-proto/ttrpc/flush_waiters.h"
 #include "agent-proto/ttrpc/frame.h"
 #include "runtime/base/log.h"
 
@@ -53,6 +53,7 @@ class Server::Impl {
       : loop_(loop),
         table_(table),
         acceptor_(loop, [this](base::UniqueFd socket) { return Serve(std::move(socket)); }),
+        waiters_(loop, [this] { return Flushed(); }),
         alive_(std::make_shared<char>()) {}
 
   base::Result<void> Start() {
@@ -102,10 +103,7 @@ class Server::Impl {
 
   void StopListening() { acceptor_.Stop(); }
 
-  void WhenFlushed(std::function<void()> idle) {
-    waiting_.push_back(std::move(idle));
-    CheckFlushed();
-  }
+  void WhenFlushed(std::function<void()> idle) { waiters_.Add(std::move(idle)); }
 
   size_t open_calls() const {
     return static_cast<size_t>(std::count_if(
@@ -137,20 +135,12 @@ class Server::Impl {
     call->OnEvent(tag.event, ok);
     if (alive.expired()) return;  // a handler may destroy the server
     if (call->over()) calls_.erase(call.get());
-    CheckFlushed();
+    waiters_.Check();
   }
 
-  void CheckFlushed() {
-    if (waiting_.empty()) return;
-    const bool flushed = std::none_of(calls_.begin(), calls_.end(),
-                                      [](const auto& entry) { return entry.second->answering(); });
-    if (!flushed) return;
-    for (auto& idle : waiting_) {
-      loop_.Post([idle = std::move(idle), alive = std::weak_ptr<void>(alive_)] {
-        if (!alive.expired()) idle();
-      });
-    }
-    waiting_.clear();
+  bool Flushed() const {
+    return std::none_of(calls_.begin(), calls_.end(),
+                        [](const auto& entry) { return entry.second->answering(); });
   }
 
   base::EventLoop& loop_;
@@ -162,7 +152,7 @@ class Server::Impl {
   Backlog backlog_;
   std::unique_ptr<Call::Environment> environment_;
   std::map<Call*, std::shared_ptr<Call>> calls_;  // the one that waits for a client, too
-  std::vector<std::function<void()>> waiting_;
+  ttrpc::FlushWaiters waiters_;
   std::shared_ptr<void> alive_;  // reset before the thread is joined; reactor only
   std::thread poller_;
 };

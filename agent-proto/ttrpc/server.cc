@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <utility>
-#include <vector>
 
 #include "agent-proto/ttrpc/acceptor.h"
+#include "agent-proto/ttrpc/flush_waiters.h"
 #include "agent-proto/ttrpc/session.h"
 
 namespace ttrpc {
@@ -16,6 +16,7 @@ class Server::Impl {
       : loop_(loop),
         table_(table),
         acceptor_(loop, [this](base::UniqueFd socket) { return Serve(std::move(socket), {}); }),
+        waiters_(loop, [this] { return Flushed(); }),
         alive_(std::make_shared<char>()) {}
 
   base::Result<void> Listen(base::UniqueFd listener) {
@@ -32,7 +33,7 @@ class Server::Impl {
           if (!alive.expired()) OnClosed(id, on_closed);
         },
         [this, alive] {
-          if (!alive.expired()) CheckFlushed();
+          if (!alive.expired()) waiters_.Check();
         }));
     sessions_.emplace(id, std::move(session));
     return base::Ok();
@@ -40,30 +41,19 @@ class Server::Impl {
 
   void StopListening() { acceptor_.Stop(); }
 
-  void WhenFlushed(std::function<void()> idle) {
-    waiting_.push_back(std::move(idle));
-    CheckFlushed();
-  }
+  void WhenFlushed(std::function<void()> idle) { waiters_.Add(std::move(idle)); }
 
  private:
   // By value: erasing the session destroys the callback that we are in.
   void OnClosed(uint64_t id, std::function<void()> on_closed) {
     sessions_.erase(id);
-    CheckFlushed();
+    waiters_.Check();
     if (on_closed) on_closed();
   }
 
-  void CheckFlushed() {
-    if (waiting_.empty()) return;
-    const bool flushed = std::all_of(sessions_.begin(), sessions_.end(),
-                                     [](const auto& entry) { return entry.second->drained(); });
-    if (!flushed) return;
-    for (auto& idle : waiting_) {
-      loop_.Post([idle = std::move(idle), alive = std::weak_ptr<void>(alive_)] {
-        if (!alive.expired()) idle();
-      });
-    }
-    waiting_.clear();
+  bool Flushed() const {
+    return std::all_of(sessions_.begin(), sessions_.end(),
+                       [](const auto& entry) { return entry.second->drained(); });
   }
 
   base::EventLoop& loop_;
@@ -71,7 +61,7 @@ class Server::Impl {
   Acceptor acceptor_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, std::shared_ptr<Session>> sessions_;
-  std::vector<std::function<void()>> waiting_;
+  FlushWaiters waiters_;
   std::shared_ptr<void> alive_;
 };
 

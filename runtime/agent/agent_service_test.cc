@@ -2,13 +2,10 @@
 #include "runtime/agent/agent_service.h"
 
 #include <gmock/gmock.h>
-#include <sys/socket.h>
 
 #include "agent-proto/proto/agent.pb.h"
-#include "agent-proto/ttrpc/client.h"
-#include "agent-proto/ttrpc/server.h"
+#include "agent-proto/ttrpc/testing_link.h"
 #include "runtime/agent/container_fixture.h"
-#include "runtime/base/socket.h"
 
 namespace agent {
 namespace {
@@ -25,30 +22,22 @@ class AgentServiceTest : public ContainerTest {
         AgentService::Events{.on_hello = [this](const std::string& token) { token_ = token; },
                              .on_shutdown = [this] { shut_down_ = true; }});
     service_->RegisterWith(table_);
-    server_ = std::make_unique<ttrpc::Server>(*loop_, table_);
-    auto pair = base::SocketPair(SOCK_STREAM);
-    ASSERT_TRUE(pair);
-    ASSERT_TRUE(server_->Serve(std::move(pair->first)));
-    auto client = ttrpc::Client::Create(*loop_, std::move(pair->second), [] {});
-    ASSERT_TRUE(client);
-    client_ = std::move(*client);
+    auto link = ttrpc::TestingLink::Create(*loop_, table_);
+    ASSERT_TRUE(link);
+    link_ = std::move(*link);
   }
   void TearDown() override {
-    client_.reset();
-    server_.reset();
+    link_.reset();
     service_.reset();
     ContainerTest::TearDown();
   }
 
   template <class Response, class Request>
   base::Result<Response> Call(const char* method, const Request& request) {
-    std::optional<base::Result<Response>> answer;
-    client_->Call<Response, Request>(
-        "pinion.agent.v1.Agent", method, request, {},
-        [&](base::Result<Response> result) { answer = std::move(result); });
-    Spin([&] { return answer.has_value(); });
-    if (!answer) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
-    return std::move(*answer);
+    const auto answer = link_->Begin<Response>("pinion.agent.v1.Agent", method, request);
+    Spin([&] { return answer->has_value(); });
+    if (!*answer) return base::MakeError(base::Code::kDeadlineExceeded, "no answer");
+    return std::move(**answer);
   }
   base::Result<proto::CreateContainerResponse> CreateCall(const std::string& id,
                                                           const std::string& spec) {
@@ -67,8 +56,7 @@ class AgentServiceTest : public ContainerTest {
 
   ttrpc::ServiceTable table_;
   std::unique_ptr<AgentService> service_;
-  std::unique_ptr<ttrpc::Server> server_;
-  std::unique_ptr<ttrpc::Client> client_;
+  std::unique_ptr<ttrpc::TestingLink> link_;
   bool shut_down_ = false;
   std::string token_;
 };

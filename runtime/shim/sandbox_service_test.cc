@@ -2,15 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <filesystem>
 
-#include "agent-proto/ttrpc/client.h"
-#include "agent-proto/ttrpc/server.h"
+#include "agent-proto/ttrpc/testing_link.h"
 #include "oci/spec.h"
 #include "runtime/base/file.h"
-#include "runtime/base/socket.h"
 #include "runtime/shim/fake_pod.h"
 
 namespace shim {
@@ -21,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+constexpr const char* kService = "containerd.runtime.sandbox.v1.Sandbox";
 constexpr const char* kMethods[] = {"StartSandbox",  "Platform",    "StopSandbox",   "WaitSandbox",
                                     "SandboxStatus", "PingSandbox", "SandboxMetrics"};
 
@@ -40,31 +38,20 @@ class SandboxServiceTest : public ::testing::Test {
                                                   freed();
                                                 });
     service_->RegisterIn(table_);
-    server_ = std::make_unique<ttrpc::Server>(*loop_, table_);
-    auto pair = base::SocketPair(SOCK_STREAM);
-    ASSERT_TRUE(pair);
-    ASSERT_TRUE(server_->Serve(std::move(pair->first)));
-    auto client = ttrpc::Client::Create(*loop_, std::move(pair->second), {});
-    ASSERT_TRUE(client);
-    client_ = std::move(*client);
+    auto link = ttrpc::TestingLink::Create(*loop_, table_);
+    ASSERT_TRUE(link);
+    link_ = std::move(*link);
   }
   void TearDown() override { std::filesystem::remove_all(bundle_); }
 
   void Turn() { ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(10))); }
   template <class Response, class Request>
-  std::shared_ptr<std::optional<base::Result<Response>>> Begin(const char* method,
-                                                               const Request& request) {
-    auto slot = std::make_shared<std::optional<base::Result<Response>>>();
-    client_->Call<Response>(
-        "containerd.runtime.sandbox.v1.Sandbox", method, request, {},
-        [slot](base::Result<Response> result) { slot->emplace(std::move(result)); });
-    return slot;
+  ttrpc::TestingLink::Answer<Response> Begin(const char* method, const Request& request) {
+    return link_->Begin<Response>(kService, method, request);
   }
   template <class Response, class Request>
   base::Result<Response> Call(const char* method, const Request& request) {
-    auto slot = Begin<Response>(method, request);
-    while (!*slot) Turn();
-    return std::move(**slot);
+    return link_->Call<Response>(kService, method, request);
   }
   template <class Request>
   static Request For(const std::string& id = "pod") {
@@ -96,8 +83,7 @@ class SandboxServiceTest : public ::testing::Test {
   std::unique_ptr<base::EventLoop> loop_;
   ttrpc::ServiceTable table_;
   std::unique_ptr<SandboxService> service_;
-  std::unique_ptr<ttrpc::Server> server_;
-  std::unique_ptr<ttrpc::Client> client_;
+  std::unique_ptr<ttrpc::TestingLink> link_;
   int shutdowns_ = 0;
 };
 

@@ -2,14 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent-proto/proto/containerd/events.pb.h"
 #include "agent-proto/proto/containerd/options.pb.h"
-#include "agent-proto/ttrpc/client.h"
-#include "agent-proto/ttrpc/server.h"
-#include "runtime/base/socket.h"
+#include "agent-proto/ttrpc/testing_link.h"
 #include "runtime/shim/fake_pod.h"
 
 namespace shim {
@@ -19,6 +16,8 @@ using base::Code;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+constexpr const char* kService = "containerd.task.v2.Task";
 
 class RecordingSink : public EventSink {
  public:
@@ -43,32 +42,21 @@ class TaskServiceTest : public ::testing::Test {
                                                if (freed) freed();
                                              });
     service_->RegisterIn(table_);
-    server_ = std::make_unique<ttrpc::Server>(*loop_, table_);
-    auto pair = base::SocketPair(SOCK_STREAM);
-    ASSERT_TRUE(pair);
-    ASSERT_TRUE(server_->Serve(std::move(pair->first)));
-    auto client = ttrpc::Client::Create(*loop_, std::move(pair->second), {});
-    ASSERT_TRUE(client);
-    client_ = std::move(*client);
+    auto link = ttrpc::TestingLink::Create(*loop_, table_);
+    ASSERT_TRUE(link);
+    link_ = std::move(*link);
   }
 
   void Turn() { ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(10))); }
 
   template <class Response, class Request>
-  std::shared_ptr<std::optional<base::Result<Response>>> Begin(
-      const char* method, const Request& request, const char* service = "containerd.task.v2.Task") {
-    auto slot = std::make_shared<std::optional<base::Result<Response>>>();
-    client_->Call<Response>(service, method, request, {}, [slot](base::Result<Response> result) {
-      slot->emplace(std::move(result));
-    });
-    return slot;
+  ttrpc::TestingLink::Answer<Response> Begin(const char* method, const Request& request) {
+    return link_->Begin<Response>(kService, method, request);
   }
   template <class Response, class Request>
   base::Result<Response> Call(const char* method, const Request& request,
-                              const char* service = "containerd.task.v2.Task") {
-    auto slot = Begin<Response>(method, request, service);
-    while (!*slot) Turn();
-    return std::move(**slot);
+                              const char* service = kService) {
+    return link_->Call<Response>(service, method, request);
   }
   template <class Request>
   static Request WithId(const std::string& id) {
@@ -100,8 +88,7 @@ class TaskServiceTest : public ::testing::Test {
   std::unique_ptr<base::EventLoop> loop_;
   ttrpc::ServiceTable table_;
   std::unique_ptr<TaskService> service_;
-  std::unique_ptr<ttrpc::Server> server_;
-  std::unique_ptr<ttrpc::Client> client_;
+  std::unique_ptr<ttrpc::TestingLink> link_;
   int shutdowns_ = 0;
 };
 
@@ -497,16 +484,10 @@ TEST_F(TaskServiceTest, TenThousandWaitsAreAnsweredOrForgotten) {
   ASSERT_EQ(Create(), Code::kOk);
   ASSERT_EQ(Start(), Code::kOk);
   // A client that asks and hangs up: its calls end with its connection.
-  auto pair = base::SocketPair(SOCK_STREAM);
-  ASSERT_TRUE(pair);
-  ASSERT_TRUE(server_->Serve(std::move(pair->first)));
-  auto impatient = ttrpc::Client::Create(*loop_, std::move(pair->second), {});
+  auto impatient = ttrpc::TestingLink::Create(*loop_, table_);
   ASSERT_TRUE(impatient);
   for (int i = 0; i < 10000; ++i) {
-    (*impatient)
-        ->Call<task::WaitResponse>("containerd.task.v2.Task", "Wait",
-                                   WithId<task::WaitRequest>("c"), {},
-                                   [](base::Result<task::WaitResponse>) {});
+    (*impatient)->Begin<task::WaitResponse>(kService, "Wait", WithId<task::WaitRequest>("c"));
   }
   while (pod_.waiters.size() < 10000) Turn();
   impatient->reset();

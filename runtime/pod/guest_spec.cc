@@ -20,8 +20,8 @@ std::string Absolute(const std::string& path, const std::string& bundle) {
 constexpr const char* kSharedMemory = "/dev/shm";
 
 base::Result<void> ShareMount(const std::string& container_id, const std::string& bundle,
-                              ContainerKind kind, oci::Mount* mount,
-                              std::vector<SharedMount>* shared) {
+                              ContainerKind kind, size_t place, GuestSpec* guest) {
+  oci::Mount* mount = &guest->spec.mounts[place];
   const storage::MountOptions options =
       TRY(storage::ParseMountOptions(mount->options), "mount at {}", mount->destination);
   if (mount->type != "bind" && !options.bind) return base::Ok();
@@ -29,12 +29,13 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
     mount->source = kSharedMemory;
     return base::Ok();
   }
-  const size_t index = shared->size();
-  shared->push_back({index,
-                     Absolute(mount->source, bundle),
-                     {.recursive = options.recursive,
-                      .read_only = options.read_only,
-                      .read_only_recursive = options.read_only_recursive}});
+  const size_t index = guest->mounts.size();
+  guest->mounts.push_back({index,
+                           place,
+                           Absolute(mount->source, bundle),
+                           {.recursive = options.recursive,
+                            .read_only = options.read_only,
+                            .read_only_recursive = options.read_only_recursive}});
   mount->source = fmt::format("{}/{}/mounts/{}", kGuestShare, container_id, index);
   return base::Ok();
 }
@@ -156,8 +157,8 @@ base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& 
   guest.spec = spec;
   if (!guest.spec.root) guest.spec.root.emplace();
   guest.spec.root->path = fmt::format("{}/{}/rootfs", kGuestShare, container_id);
-  for (oci::Mount& mount : guest.spec.mounts) {
-    TRY(ShareMount(container_id, bundle, kind, &mount, &guest.mounts));
+  for (size_t place = 0; place < guest.spec.mounts.size(); ++place) {
+    TRY(ShareMount(container_id, bundle, kind, place, &guest));
   }
   TranslateNamespaces(kind, &guest.spec, &guest.notes);
   DropHostOnly(&guest.spec, &guest.notes);

@@ -16,6 +16,7 @@ namespace pod {
 // A host file that a container mounts: to be shared as <share>/<container>/mounts/<index>.
 struct SharedMount {
   size_t index = 0;
+  size_t of_spec = 0;  // its place among the guest spec's mounts
   std::string source;  // on the host, absolute
   storage::CloneOptions options;
 };

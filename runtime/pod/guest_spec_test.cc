@@ -37,6 +37,7 @@ TEST(GuestSpec, AMembersSharedMemoryIsTheGuests) {
   EXPECT_EQ(guest->spec.mounts[0].source, "/dev/shm");
   ASSERT_EQ(guest->mounts.size(), 1U) << "hosts alone is shared from the host";
   EXPECT_EQ(guest->mounts[0].source, "/run/pods/x/hosts");
+  EXPECT_EQ(guest->mounts[0].of_spec, 1U);
   EXPECT_EQ(guest->spec.mounts[1].source, "/run/pinion/share/c/mounts/0");
 }
 

@@ -72,6 +72,20 @@ base::Result<void> JoinMachine(Network& network, PodSetup& setup) {
   return base::Ok();
 }
 
+// Shares what the container mounts. Where a read-only mount has others below it that are not, the
+// host alone says so (storage/bind): in the guest they would take the outer one's flags as soon as
+// they are entered (Linux fs/namespace.c, finish_automount).
+base::Result<void> ShareMounts(const std::string& share, const std::string& container_id,
+                               GuestSpec* guest) {
+  for (const SharedMount& mount : guest->mounts) {
+    TRY(storage::ShareBind(share, container_id, mount.index, mount.source, mount.options));
+    if (!mount.options.read_only || mount.options.read_only_recursive) continue;
+    if (!TRY(storage::HasMountsBelow(share, container_id, mount.index))) continue;
+    guest->spec.mounts[mount.of_spec].options.push_back("rw");  // the last one counts
+  }
+  return base::Ok();
+}
+
 HookPlan PlanHooks(const oci::Spec& spec, const CreateRequest& request) {
   return {spec.hooks, {spec.oci_version, request.id, "", 0, request.bundle, spec.annotations}};
 }
@@ -117,7 +131,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
     sandbox.hooks = PlanHooks(spec, request);
     return sandbox;
   }
-  const GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
+  GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
   for (const std::string& note : guest.notes) LOG_INFO("container {}: {}", request.id, note);
   std::string rootfs = RootfsOf(request);
   if (request.rootfs.empty()) {
@@ -126,9 +140,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
     TRY(storage::MountRootfs(request.rootfs, rootfs));
   }
   TRY(storage::ShareRootfs(share, request.id, rootfs));
-  for (const SharedMount& mount : guest.mounts) {
-    TRY(storage::ShareBind(share, request.id, mount.index, mount.source, mount.options));
-  }
+  TRY(ShareMounts(share, request.id, &guest));
   ContainerSetup setup;
   setup.spec_json = oci::Serialise(guest.spec);
   setup.cgroups_path = spec.linux_config.cgroups_path;

@@ -11,6 +11,13 @@
 #include "runtime/storage/unmount.h"
 
 namespace storage {
+namespace {
+
+std::string PathOfBind(const std::string& share, const std::string& container_id, size_t index) {
+  return fmt::format("{}/{}/mounts/{}", share, container_id, index);
+}
+
+}  // namespace
 
 base::Result<void> MakeShare(const std::string& directory) {
   TRY(base::MakeDirectories(directory, 0711));
@@ -41,9 +48,15 @@ base::Result<void> ShareRootfs(const std::string& share, const std::string& cont
 
 base::Result<void> ShareBind(const std::string& share, const std::string& container_id,
                              size_t index, const std::string& source, const CloneOptions& options) {
-  const std::string target = fmt::format("{}/{}/mounts/{}", share, container_id, index);
+  const std::string target = PathOfBind(share, container_id, index);
   TRY(MakeMountPoint(source, target));
   return AttachClone(source, target, options);
+}
+
+base::Result<bool> HasMountsBelow(const std::string& share, const std::string& container_id,
+                                  size_t index) {
+  const std::string mountinfo = TRY(ReadMountInfo());
+  return MountPointsBelow(mountinfo, PathOfBind(share, container_id, index)).size() > 1;
 }
 
 base::Result<void> UnshareContainer(const std::string& share, const std::string& container_id) {

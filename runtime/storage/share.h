@@ -25,6 +25,10 @@ base::Result<void> ShareRootfs(const std::string& share, const std::string& cont
 base::Result<void> ShareBind(const std::string& share, const std::string& container_id,
                              size_t index, const std::string& source, const CloneOptions& options);
 
+// Whether that clone has mounts of its source below it, which a recursive one brings along.
+base::Result<bool> HasMountsBelow(const std::string& share, const std::string& container_id,
+                                  size_t index);
+
 // Removes the container's part. Idempotent.
 base::Result<void> UnshareContainer(const std::string& share, const std::string& container_id);
 

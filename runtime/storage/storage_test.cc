@@ -146,6 +146,26 @@ TEST_F(Mounting, ReadOnlyBindIsReadOnlyOnTheHost) {
   EXPECT_TRUE(base::Open(root_ + "/src/new", O_WRONLY | O_CREAT, 0644));
 }
 
+// OCI runtime-spec 1.2, config.md "Linux mount options": "ro" is of the mount itself, "rro" of
+// those below it, too.
+TEST_F(Mounting, ReadOnlyLeavesInnerMountsWritableAndIsToldOfThem) {
+  const std::string inner = Dir("src/inner");
+  ASSERT_EQ(mount("t", inner.c_str(), "tmpfs", 0, nullptr), 0);
+  const std::string share = root_ + "/share";
+  ASSERT_TRUE(MakeShare(share));
+  ASSERT_TRUE(ShareBind(share, "c", 0, root_ + "/src", {.read_only = true}));
+  EXPECT_FALSE(base::Open(share + "/c/mounts/0/new", O_WRONLY | O_CREAT, 0644));
+  EXPECT_EQ(errno, EROFS);
+  EXPECT_TRUE(base::Open(share + "/c/mounts/0/inner/new", O_WRONLY | O_CREAT, 0644));
+  const auto below = HasMountsBelow(share, "c", 0);
+  ASSERT_TRUE(below);
+  EXPECT_TRUE(*below);
+  ASSERT_TRUE(ShareBind(share, "c", 1, root_ + "/src", {.recursive = false, .read_only = true}));
+  const auto alone = HasMountsBelow(share, "c", 1);
+  ASSERT_TRUE(alone);
+  EXPECT_FALSE(*alone);
+}
+
 // The clone must not be a peer of the source: else unmounting it would unmount the host's.
 TEST_F(Mounting, UnsharingLeavesTheHostsMountsAlone) {
   const std::string inner = Dir("src/inner");

@@ -42,6 +42,10 @@ std::string_view MountPointField(std::string_view line) {
 
 }  // namespace
 
+base::Result<std::string> ReadMountInfo() {
+  return base::ReadFile("/proc/self/mountinfo", kMountInfoLimitBytes);
+}
+
 std::vector<std::string> MountPointsBelow(std::string_view mountinfo,
                                           const std::string& directory) {
   std::vector<std::string> found;
@@ -59,7 +63,7 @@ std::vector<std::string> MountPointsBelow(std::string_view mountinfo,
 base::Result<void> UnmountTree(const std::string& directory) {
   base::Result<void> result;
   for (int round = 0; round < kMaxRounds; ++round) {
-    const std::string mountinfo = TRY(base::ReadFile("/proc/self/mountinfo", kMountInfoLimitBytes));
+    const std::string mountinfo = TRY(ReadMountInfo());
     const std::vector<std::string> points = MountPointsBelow(mountinfo, directory);
     if (points.empty()) return base::Ok();
     bool progress = false;

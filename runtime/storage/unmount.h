@@ -9,6 +9,9 @@
 
 namespace storage {
 
+// Of the caller's mount namespace: proc(5), /proc/PID/mountinfo.
+base::Result<std::string> ReadMountInfo();
+
 // The mount points at or below `directory`, in the order of `mountinfo` (proc(5)), escapes decoded.
 std::vector<std::string> MountPointsBelow(std::string_view mountinfo, const std::string& directory);
 

@@ -4,13 +4,13 @@
 namespace shim {
 namespace {
 
-// OCI runtime-spec 1.2, features.md: what a container may ask for. CRI reads mountOptions and the
-// namespaces; Create fails on a spec with idmapped mounts unless idmap.enabled.
+// OCI runtime-spec 1.2, features.md: what a container may ask for. CRI reads mountOptions ("rro" is
+// its recursive read-only) and the namespaces; Create fails on a spec with idmapped mounts unless idmap.enabled.
 constexpr char kFeatures[] = R"({
 "ociVersionMin":"1.0.0","ociVersionMax":"1.2.0",
 "mountOptions":["bind","defaults","dev","exec","noatime","nodev","nodiratime","noexec",
-"norelatime","nostrictatime","nosuid","private","rbind","relatime","ro","rprivate","rw",
-"strictatime","suid"],
+"norelatime","nostrictatime","nosuid","private","rbind","relatime","ro","rprivate","rro",
+"rslave","rw","slave","strictatime","suid"],
 "linux":{"namespaces":["cgroup","ipc","mount","network","pid","user","uts"],
 "cgroup":{"v1":false,"v2":true,"systemd":false,"systemdUser":false},
 "seccomp":{"enabled":true},

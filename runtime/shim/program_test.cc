@@ -318,6 +318,7 @@ TEST_F(ProgramTest, InfoIsARuntimeInfo) {
   EXPECT_EQ(parsed.name(), "io.containerd.pinion.v2");
   EXPECT_EQ(parsed.features().type_url(),
             "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
+  EXPECT_THAT(parsed.features().value(), HasSubstr("\"rro\"")) << "CRI refuses them otherwise";
   EXPECT_THAT(Run({"-v"}, "/").out, StartsWith("containerd-shim-pinion-v2"));
   EXPECT_THAT(Run({"--help"}, "/").out, HasSubstr("Usage"));
 }

@@ -164,6 +164,9 @@ TEST_F(Mounting, ReadOnlyLeavesInnerMountsWritableAndIsToldOfThem) {
   const auto alone = HasMountsBelow(share, "c", 1);
   ASSERT_TRUE(alone);
   EXPECT_FALSE(*alone);
+  ASSERT_TRUE(ShareBind(share, "c", 2, root_ + "/src", {.read_only_recursive = true}));
+  EXPECT_FALSE(base::Open(share + "/c/mounts/2/inner/new2", O_WRONLY | O_CREAT, 0644));
+  EXPECT_EQ(errno, EROFS);
 }
 
 // The clone must not be a peer of the source: else unmounting it would unmount the host's.

@@ -54,6 +54,8 @@ machine_up() {
     fail 2 "--cgroup v1 needs --suite bookworm (later kernels lack v1 cpuset and memory)"
   [[ ${option[numa]} =~ ^[1-9]$ && ${option[memory]} =~ ^[1-9][0-9]*$ ]] ||
     fail 2 "bad --numa or --memory"
+  [[ ${option[init]} =~ ^(systemd)?$ ]] || fail 2 "bad --init '${option[init]}': systemd, or none"
+  [[ ! ${option[init]} ]] || option[packages]+=${option[packages]:+,}systemd
   [[ ! ${option[owner]} ]] || kill -0 "${option[owner]}" 2>/dev/null ||
     fail 2 "the owner, process '${option[owner]}', does not run"
   qemu_cpus "${option[smp]}" >/dev/null
@@ -65,7 +67,8 @@ machine_up() {
   exec 7>"$run/.lock.$name"
   flock 7
   ! machine_runs "$name" || fail 1 "machine '$name' runs already (vm down --name $name)"
-  qemu_line "$image" "$state" "${option[smp]}" "${option[numa]}" "${option[memory]}" "${option[cgroup]}"
+  qemu_line "$image" "$state" "${option[smp]}" "${option[numa]}" "${option[memory]}" \
+    "pinion.cgroup=${option[cgroup]} pinion.init=${option[init]}"
   # shellcheck disable=SC2064 # the local variable is gone when the trap runs
   trap "machine_down '$name'" EXIT
   trap 'exit 130' INT TERM HUP

@@ -33,7 +33,7 @@ readonly transfer_bytes=$((4 << 30))
 
 # Fills qemu_command.
 qemu_line() {
-  local image=$1 state=$2 smp=$3 numa=$4 memory=$5 cgroup=$6 cpus numa_arguments emulator
+  local image=$1 state=$2 smp=$3 numa=$4 memory=$5 words=$6 cpus numa_arguments emulator
   cpus=$(qemu_cpus "$smp")
   numa_arguments=$(qemu_numa "$numa" "$cpus" "$memory")
   emulator=$(emulator_ensure)
@@ -43,7 +43,7 @@ qemu_line() {
     -name "pinion-testbed" -M q35,hpet=off -accel "tcg,thread=multi,tb-size=512"
     -cpu "$qemu_cpu" -smp "$smp" -m "${memory}M" $numa_arguments
     -kernel "$image/vmlinuz" -initrd "$image/initrd"
-    -append "$qemu_kernel_line pinion.cgroup=$cgroup"
+    -append "$qemu_kernel_line $words"
     -drive "file=${image//,/,,}/disk,format=raw,if=virtio,snapshot=on,cache=unsafe"
     -drive "file=$state/transfer,format=raw,if=virtio"
     -nic "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"

@@ -37,21 +37,22 @@ base::Result<std::string> ExpandSlice(std::string_view whole, std::string_view s
   return path;
 }
 
-base::Result<std::string> ExpandSystemd(const std::string& text) {
-  const size_t first = text.find(':');
-  const size_t second = text.find(':', first + 1);
-  const std::string_view whole = text;
-  std::string_view slice = whole.substr(0, first);
+// A colon is legal in a path, so only the exact form without a leading slash is systemd's.
+bool HasSystemdForm(std::string_view text) {
+  return std::count(text.begin(), text.end(), ':') == 2 && !text.starts_with('/');
+}
+
+base::Result<ScopeUnit> ParseSystemd(std::string_view whole) {
+  const size_t first = whole.find(':');
+  const size_t second = whole.find(':', first + 1);
+  const std::string_view slice = whole.substr(0, first);
   const std::string_view prefix = whole.substr(first + 1, second - first - 1);
   const std::string_view name = whole.substr(second + 1);
-  if (name.empty() || name.find(':') != std::string_view::npos) {
-    return Refused(whole, "must be slice:prefix:name");
-  }
+  if (name.empty()) return Refused(whole, "must be slice:prefix:name");
   if (whole.find('/') != std::string_view::npos) return Refused(whole, "a / in a unit's name");
-  if (slice.empty()) slice = "system.slice";
-  std::string path = TRY(ExpandSlice(whole, slice));
-  return path + (prefix.empty() ? fmt::format("/{}.scope", name)
-                                : fmt::format("/{}-{}.scope", prefix, name));
+  return ScopeUnit{
+      std::string(slice.empty() ? "system.slice" : slice),
+      prefix.empty() ? fmt::format("{}.scope", name) : fmt::format("{}-{}.scope", prefix, name)};
 }
 
 // Checks every component and drops what "/" repeated or "." would add.
@@ -83,13 +84,17 @@ base::Result<std::string> ResolvePath(const std::string& cgroups_path, const std
     if (pod_id.find('/') != std::string::npos) return Refused(pod_id, "a / in the pod's id");
     return Normalised("/pinion/" + pod_id);
   }
-  const auto colons = std::count(cgroups_path.begin(), cgroups_path.end(), ':');
-  // A colon is legal in a path, so only the exact form without a leading slash is systemd's.
-  if (colons == 2 && !cgroups_path.starts_with('/')) {
-    const std::string expanded = TRY(ExpandSystemd(cgroups_path));
-    return Normalised(expanded);
-  }
-  return Normalised(cgroups_path);
+  if (!HasSystemdForm(cgroups_path)) return Normalised(cgroups_path);
+  const ScopeUnit unit = TRY(ParseSystemd(cgroups_path));
+  const std::string slice = TRY(ExpandSlice(cgroups_path, unit.slice));
+  return Normalised(slice + "/" + unit.name);
+}
+
+std::optional<ScopeUnit> SystemdScopeOf(const std::string& cgroups_path) {
+  if (!HasSystemdForm(cgroups_path) || !ResolvePath(cgroups_path, "")) return std::nullopt;
+  base::Result<ScopeUnit> unit = ParseSystemd(cgroups_path);
+  if (!unit) return std::nullopt;
+  return std::move(*unit);
 }
 
 }  // namespace cgroup

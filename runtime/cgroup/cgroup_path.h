@@ -1,6 +1,7 @@
 // linux.cgroupsPath → a path below the root of a hierarchy. Thread rule: reentrant.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "runtime/base/result.h"
@@ -12,5 +13,13 @@ namespace cgroup {
 // runtime-spec 1.2, config-linux.md "Cgroups Path" leaves the default to the runtime).
 // kInvalidArgument for ".." components, for the root itself, for overlong names.
 base::Result<std::string> ResolvePath(const std::string& cgroups_path, const std::string& pod_id);
+
+// What systemd calls the cgroup of a path in its form.
+struct ScopeUnit {
+  std::string slice;  // "a-b.slice"
+  std::string name;   // "prefix-name.scope"
+};
+// nullopt for every other form, and for what ResolvePath refuses.
+std::optional<ScopeUnit> SystemdScopeOf(const std::string& cgroups_path);
 
 }  // namespace cgroup

@@ -31,6 +31,18 @@ TEST(CgroupPathTest, SystemdForm) {
   EXPECT_EQ(Resolved("a.slice::n"), "/a.slice/n.scope");
 }
 
+TEST(CgroupPathTest, UnitsOfSystemd) {
+  const auto unit = SystemdScopeOf("kubepods-pod1.slice:cri-containerd:x");
+  ASSERT_TRUE(unit);
+  EXPECT_EQ(unit->slice, "kubepods-pod1.slice");
+  EXPECT_EQ(unit->name, "cri-containerd-x.scope");
+  EXPECT_EQ(SystemdScopeOf(":p:n")->slice, "system.slice");
+  EXPECT_EQ(SystemdScopeOf("a.slice::n")->name, "n.scope");
+  for (const char* text : {"", "/a/b", "/a:b:c", "a.slice:p", "a.service:p:n", "a--b.slice:p:n"}) {
+    EXPECT_FALSE(SystemdScopeOf(text)) << text;
+  }
+}
+
 TEST(CgroupPathTest, RefusesWhatLeavesOrIsTheRoot) {
   for (const char* text :
        {"/", "/..", "/a/../b", "..", ".", "//", "a.service:p:n", "a--b.slice:p:n", "-a.slice:p:n",

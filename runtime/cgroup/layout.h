@@ -21,7 +21,8 @@ class Layout {
  public:
   virtual ~Layout() = default;
 
-  // kFailedPrecondition if another's processes are in there; then nothing was changed.
+  // kFailedPrecondition if another's processes are in there.
+  virtual base::Result<void> CheckFree(const std::string& path) = 0;
   virtual base::Result<void> Make(const std::string& path, std::vector<std::string>& notes) = 0;
   virtual base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) = 0;
   virtual base::Result<void> AddVmmThread(const std::string& path, pid_t tid) = 0;

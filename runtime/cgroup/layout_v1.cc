@@ -17,6 +17,7 @@ class LayoutV1 final : public Layout {
  public:
   explicit LayoutV1(const Hierarchies& hierarchies);
 
+  base::Result<void> CheckFree(const std::string& path) override;
   base::Result<void> Make(const std::string& path, std::vector<std::string>& notes) override;
   base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) override;
   base::Result<void> AddVmmThread(const std::string& path, pid_t tid) override;
@@ -76,7 +77,7 @@ base::Result<void> LayoutV1::MakeIn(const std::string& root, const std::string& 
   });
 }
 
-base::Result<void> LayoutV1::Make(const std::string& path, std::vector<std::string>& notes) {
+base::Result<void> LayoutV1::CheckFree(const std::string& path) {
   for (const std::string& root : split_) {
     for (const char* leaf : {"", kVcpuLeaf, kVmmLeaf}) {
       const std::string directory = root + path + leaf;
@@ -86,6 +87,10 @@ base::Result<void> LayoutV1::Make(const std::string& path, std::vector<std::stri
                              directory);
     }
   }
+  return base::Ok();
+}
+
+base::Result<void> LayoutV1::Make(const std::string& path, std::vector<std::string>& notes) {
   for (const std::string& root : split_) {
     TRY(MakeIn(root, path + kVcpuLeaf));
     TRY(MakeIn(root, path + kVmmLeaf));

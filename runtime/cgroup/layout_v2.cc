@@ -18,6 +18,7 @@ class LayoutV2 final : public Layout {
  public:
   explicit LayoutV2(std::string root) : root_(std::move(root)) {}
 
+  base::Result<void> CheckFree(const std::string& path) override;
   base::Result<void> Make(const std::string& path, std::vector<std::string>& notes) override;
   base::Result<void> AddVmmProcess(const std::string& path, pid_t pid) override {
     // Legal although reading it is not: "cgroup.procs … can be written to from anywhere in the
@@ -53,12 +54,15 @@ class LayoutV2 final : public Layout {
   std::string root_;
 };
 
+base::Result<void> LayoutV2::CheckFree(const std::string& path) {
+  const std::string pod = root_ + path;
+  if (!Exists(pod) || !TRY(IsPopulated(pod))) return base::Ok();
+  return base::MakeError(base::Code::kFailedPrecondition,
+                         "cgroup {} has processes already: another container uses it", pod);
+}
+
 base::Result<void> LayoutV2::Make(const std::string& path, std::vector<std::string>& notes) {
   const std::string pod = root_ + path;
-  if (Exists(pod) && TRY(IsPopulated(pod))) {
-    return base::MakeError(base::Code::kFailedPrecondition,
-                           "cgroup {} has processes already: another container uses it", pod);
-  }
   TRY(MakeGroup(root_, path, [](const std::string&, const std::string& parent) {
     Enable(parent, kDomainControllers);
     return base::Ok();
@@ -81,7 +85,8 @@ base::Result<bool> LayoutV2::SetCpuset(const std::string& leaf_path, const std::
                                        const std::string& mems) {
   const std::string directory = root_ + leaf_path;
   if (!Exists(directory + "/cpuset.cpus")) return false;
-  // Linux kernel/cgroup/cpuset.c, validate_change: a set with tasks cannot be emptied, here neither.
+  // Linux kernel/cgroup/cpuset.c, validate_change: a set with tasks cannot be emptied, here
+  // neither.
   const std::string pod = directory.substr(0, directory.rfind('/'));
   const auto set = [&](const char* file, const std::string& list) -> base::Result<void> {
     if (!list.empty()) return base::WriteFile(directory + file, list);

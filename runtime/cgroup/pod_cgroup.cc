@@ -4,6 +4,7 @@
 
 #include "runtime/cgroup/cgroup_path.h"
 #include "runtime/cgroup/layout.h"
+#include "runtime/cpu/weight.h"
 
 namespace cgroup {
 namespace {
@@ -38,7 +39,7 @@ base::Result<PodCgroup> PodCgroup::Create(const std::string& cgroups_path,
     cgroup.notes_.push_back("no cgroups: none can be written (found: " + found + ")");
     return cgroup;
   }
-  auto made = cgroup.layout_->Make(cgroup.path_, cgroup.notes_);
+  auto made = cgroup.MakeGroups(cgroups_path, hierarchies);
   if (made) return cgroup;
   // What another container uses is not ours to remove; our own half-made directories are empty.
   if (made.error().code() != base::Code::kFailedPrecondition) {
@@ -48,9 +49,26 @@ base::Result<PodCgroup> PodCgroup::Create(const std::string& cgroups_path,
   return std::move(made.error());
 }
 
+base::Result<std::optional<SystemdScope>> PodCgroup::StartScope(const std::string& cgroups_path,
+                                                                const Hierarchies& hierarchies) {
+  const std::optional<ScopeUnit> unit = SystemdScopeOf(cgroups_path);
+  // A scope of v1 is a group of systemd's own hierarchy, in which the machine is not.
+  if (!unit || !hierarchies.V2() || !HostRunsSystemd()) return std::optional<SystemdScope>();
+  return std::optional<SystemdScope>(TRY(SystemdScope::Start(*unit)));
+}
+
+base::Result<void> PodCgroup::MakeGroups(const std::string& cgroups_path,
+                                         const Hierarchies& hierarchies) {
+  TRY(layout_->CheckFree(path_));
+  scope_ = TRY(StartScope(cgroups_path, hierarchies));
+  if (scope_) scope_unit_ = SystemdScopeOf(cgroups_path);
+  return layout_->Make(path_, notes_);
+}
+
 base::Result<void> PodCgroup::AddVmmProcess(pid_t pid) {
   if (!layout_) return base::Ok();
   TRY(layout_->AddVmmProcess(path_, pid), "move the vmm, pid {}, to its cgroup", pid);
+  scope_.reset();
   return base::Ok();
 }
 
@@ -86,7 +104,8 @@ base::Result<void> PodCgroup::SetVmmCpuset(const std::string& cpus, const std::s
 base::Result<void> PodCgroup::SetCpuLimit(const CpuLimit& limit) {
   if (!layout_) return base::Ok();  // Create was told that no limit is wanted
   TRY(layout_->SetCpuLimit(path_, limit, notes_), "CPU limit");
-  return base::Ok();
+  if (!scope_unit_ || limit.shares == 0) return base::Ok();
+  return SetScopeWeight(*scope_unit_, cpu::WeightFromShares(limit.shares));
 }
 
 base::Result<void> PodCgroup::AddAnchor(pid_t pid, const std::string& cgroups_path) {

@@ -8,7 +8,8 @@
 //
 // Order of use: Create; AddVmmProcess once the vmm has made its VM (KVM_CREATE_VM comes before
 // joining any cgroup) and before it touches guest memory; AddVcpuThread for each vCPU; SetCpuset;
-// and SetCpuLimit once the guest is up. Thread rule: thread-bound; every call is a few file writes.
+// and SetCpuLimit once the guest is up. Thread rule: thread-bound; every call is a few file writes,
+// but that Create and SetCpuLimit run a program of systemd's for a path in systemd's form.
 // Ownership: destroying a PodCgroup leaves the cgroups; Remove takes them away.
 #pragma once
 
@@ -16,11 +17,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/base/result.h"
 #include "runtime/cgroup/hierarchy.h"
+#include "runtime/cgroup/systemd_scope.h"
 
 namespace cgroup {
 
@@ -38,7 +41,8 @@ class PodCgroup {
  public:
   // `cgroups_path` as in linux.cgroupsPath ("/a/b", "slice:prefix:name", or empty for
   // /pinion/`pod_id`). What an earlier pod of that path left empty is used again.
-  // kFailedPrecondition if no hierarchy is writable and `limits_wanted`.
+  // kFailedPrecondition if no hierarchy is writable and `limits_wanted`, and if the path is
+  // another's.
   static base::Result<PodCgroup> Create(const std::string& cgroups_path, const std::string& pod_id,
                                         bool limits_wanted,
                                         const Hierarchies& hierarchies = Hierarchies::Host());
@@ -59,6 +63,10 @@ class PodCgroup {
   base::Result<void> SetVmmCpuset(const std::string& cpus, const std::string& mems);
   // On the `vcpu` leaf: the limit is the guest's, not the vmm's.
   base::Result<void> SetCpuLimit(const CpuLimit& limit);
+  // The scope of a container's own `cgroups_path`, if systemd is to make it: to be kept until the
+  // container's anchor has been added. Reentrant, blocks.
+  static base::Result<std::optional<SystemdScope>> StartScope(
+      const std::string& cgroups_path, const Hierarchies& hierarchies = Hierarchies::Host());
   // A container's anchor, to the cgroup of `cgroups_path`, which is made if it is not there; the
   // pod's own path is the common case.
   base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
@@ -82,8 +90,12 @@ class PodCgroup {
  private:
   PodCgroup(std::unique_ptr<Layout> layout, std::string path);
 
+  base::Result<void> MakeGroups(const std::string& cgroups_path, const Hierarchies& hierarchies);
+
   std::unique_ptr<Layout> layout_;  // null: no writable cgroups
   std::string path_;
+  std::optional<ScopeUnit> scope_unit_;    // systemd has made the pod's cgroup
+  std::optional<SystemdScope> scope_;      // until the vmm is in it
   std::vector<std::string> anchor_paths_;  // made by AddAnchor, other than path_
   std::vector<std::string> notes_;
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "oci/spec.h"
+#include "runtime/cgroup/systemd_scope.h"
 #include "runtime/pod/anchor.h"
 #include "runtime/pod/guest_spec.h"
 #include "runtime/pod/hooks.h"
@@ -59,10 +60,11 @@ struct Container {
 
   // Creation: `create_done` is set until it has been answered.
   PidCallback create_done;
-  std::string cgroups_path;  // as in the spec
-  std::string own_cgroup;    // that path on the host; empty: the container lies in the pod's
-  std::string spec_json;     // once set up
-  oci::CpuLimits cpu;        // as in the spec
+  std::string cgroups_path;                   // as in the spec
+  std::optional<cgroup::SystemdScope> scope;  // of that path, until the anchor is in it
+  std::string own_cgroup;  // that path on the host; empty: the container lies in the pod's
+  std::string spec_json;   // once set up
+  oci::CpuLimits cpu;      // as in the spec
   HookPlan hooks;
   bool hooked = false;  // the hooks of its creation were called
   bool set_up = false;  // its mounts may exist

@@ -45,6 +45,7 @@ base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& c
                                                          const std::string& container) {
   std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, PodIdOf(name)));
   std::unique_ptr<Placement> placement(new Placement(name, config, std::move(path)));
+  placement->cgroups_path_ = spec.linux_config.cgroups_path;
   cpu::CpuRequest& request = placement->request_;
   request = TRY(cpu::RequestFromSpec(spec));
   // None: a pod's sandbox container, which asks for nothing itself.
@@ -116,7 +117,7 @@ void Placement::Publish() {
 
 base::Result<void> Placement::MakeCgroups() {
   const bool wanted = plan_.cpu_max.has_value() || !plan_.cpus.empty() || !plan_.mems.empty();
-  cgroup_ = TRY(cgroup::PodCgroup::Create(cgroup_path_, PodIdOf(name_), wanted));
+  cgroup_ = TRY(cgroup::PodCgroup::Create(cgroups_path_, PodIdOf(name_), wanted));
   for (const std::string& note : cgroup_->notes()) LOG_INFO("cgroup: {}", note);
   return base::Ok();
 }

@@ -115,7 +115,8 @@ class Placement {
   const std::string name_;
   cpu::Policy policy_;
   cpu::PinRegistry registry_;
-  std::string cgroup_path_;
+  std::string cgroups_path_;  // as in the spec
+  std::string cgroup_path_;   // where that is
   cpu::HostTopology host_;
   cpu::CpuRequest request_;  // the pod's, without its containers
   std::map<std::string, cpu::ContainerRequest> containers_;

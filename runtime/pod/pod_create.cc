@@ -158,8 +158,8 @@ void Pod::SetUp(const ContainerPtr& container) {
   if (!saved) return FailCreate(container, std::move(saved.error()));
   container->set_up = true;
   worker_.Compute<base::Result<ContainerSetup>>(
-      [share = state_->share(), request = container->request] {
-        return SetUpContainer(share, request);
+      [share = state_->share(), cgroup = placement_->cgroup(), request = container->request] {
+        return SetUpContainer(share, cgroup, request);
       },
       [this, weak = std::weak_ptr(container)](base::Result<ContainerSetup> setup) {
         const ContainerPtr ready = weak.lock();
@@ -169,6 +169,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         ready->hooks = std::move(setup->hooks);
         ready->spec_json = std::move(setup->spec_json);
         ready->cgroups_path = std::move(setup->cgroups_path);
+        if (setup->scope) ready->scope.emplace(std::move(*setup->scope));
         ready->cpu = std::move(setup->cpu);
         if (late_boot_ && late_boot_->first.lock() == ready) return CallHooksBeforeBoot(ready);
         ContinueCreate(ready);
@@ -246,7 +247,9 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
 base::Result<void> Pod::Anchored(const ContainerPtr& container) {
   if (container->init->anchor) return base::Ok();
   TRY(RecordOwnCgroup(container));
-  return StartAnchor(container, container->init);
+  TRY(StartAnchor(container, container->init));
+  container->scope.reset();
+  return base::Ok();
 }
 
 base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {

@@ -5,6 +5,8 @@
 #include "oci/spec.h"
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
+#include "runtime/cgroup/cgroup_path.h"
+#include "runtime/cgroup/pod_cgroup.h"
 #include "runtime/config/config.h"
 #include "runtime/pod/clean_up.h"
 #include "runtime/pod/network.h"
@@ -121,7 +123,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
 
 std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/rootfs"; }
 
-base::Result<ContainerSetup> SetUpContainer(const std::string& share,
+base::Result<ContainerSetup> SetUpContainer(const std::string& share, const std::string& pod_cgroup,
                                             const CreateRequest& request) {
   const oci::Spec spec = TRY(LoadSpec(request.bundle));
   if (TRY(KindOf(spec)) == ContainerKind::kSandbox) {
@@ -146,6 +148,9 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share,
   setup.cgroups_path = spec.linux_config.cgroups_path;
   setup.cpu = spec.linux_config.resources.cpu.value_or(oci::CpuLimits());
   setup.hooks = PlanHooks(spec, request);
+  if (TRY(cgroup::ResolvePath(setup.cgroups_path, request.id)) != pod_cgroup) {
+    setup.scope = TRY(cgroup::PodCgroup::StartScope(setup.cgroups_path), "cgroup");
+  }
   return setup;
 }
 

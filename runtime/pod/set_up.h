@@ -7,6 +7,7 @@
 #include <string>
 
 #include "runtime/base/result.h"
+#include "runtime/cgroup/systemd_scope.h"
 #include "runtime/network/port_listener.h"
 #include "runtime/pod/guest_spec.h"
 #include "runtime/pod/hooks.h"
@@ -36,15 +37,18 @@ struct ContainerSetup {
   std::optional<PodSettings> pod_settings;
   std::string spec_json;  // for the agent
   oci::CpuLimits cpu;
-  std::string cgroups_path;  // for the anchor
+  std::string cgroups_path;                   // for the anchor
+  std::optional<cgroup::SystemdScope> scope;  // of that path, if it is the container's own
   HookPlan hooks;
 };
 
 // The rootfs, mounted where containerd expects it.
 std::string RootfsOf(const CreateRequest& request);
 
-// Mounts and shares what `request` names. After a failure the caller tears down.
-base::Result<ContainerSetup> SetUpContainer(const std::string& share, const CreateRequest& request);
+// Mounts and shares what `request` names. `pod_cgroup`: the pod's, resolved. After a failure the
+// caller tears down.
+base::Result<ContainerSetup> SetUpContainer(const std::string& share, const std::string& pod_cgroup,
+                                            const CreateRequest& request);
 
 // Idempotent.
 base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,

@@ -12,7 +12,7 @@ constexpr char kFeatures[] = R"({
 "norelatime","nostrictatime","nosuid","private","rbind","relatime","ro","rprivate","rro",
 "rslave","rw","slave","strictatime","suid"],
 "linux":{"namespaces":["cgroup","ipc","mount","network","pid","user","uts"],
-"cgroup":{"v1":false,"v2":true,"systemd":false,"systemdUser":false},
+"cgroup":{"v1":false,"v2":true,"systemd":true,"systemdUser":false},
 "seccomp":{"enabled":true},
 "apparmor":{"enabled":false},
 "selinux":{"enabled":false},

@@ -17,10 +17,12 @@ def lines(name):
         return [line.strip() for line in file if line.strip() and not line.startswith('#')]
 
 
-def last_words(output, pattern):
-    """The lines that say why, or else the last ones."""
-    told = [line.strip() for line in output.splitlines() if re.search(pattern, line)]
-    return ' / '.join(told or output.strip().splitlines()[-3:])[:600]
+def last_words(output, *patterns):
+    """The lines that say why, those of the first pattern first, or else the last ones."""
+    # Ginkgo writes an S for each spec that it leaves out, and no newline.
+    output = [re.sub(r'^S+(?=[EIW][0-9]{4} )', '', line).strip() for line in output.strip().splitlines()]
+    told = list(dict.fromkeys(line for pattern in patterns for line in output if re.search(pattern, line)))
+    return ' / '.join(told or output[-3:])[:600]
 
 
 class Suite:
@@ -81,7 +83,7 @@ class Critest(Suite):
             return 'skipped', ' / '.join(told) or 'the suite leaves it out on this machine'
         if status in (124, 137):
             return 'failed', f'no end after {SECONDS} s: ' + ' / '.join(output.strip().splitlines()[-3:])[:600]
-        return 'failed', last_words(output, r'\[FAILED\] (?!\[)|[Uu]nexpected error|code = ')
+        return 'failed', last_words(output, r'\[FAILED\] (?!\[|in )', r'[Uu]nexpected error|code = ')
 
 
 class Client(Suite):

@@ -219,12 +219,10 @@ ram_is_on() {
 }
 # The CPU plan in force of pod ID.
 plan_of() { find /run/pinion -path "*/$1/plan.json"; }
+# What the shim of container ID announced.
+address_of() { cat "$(find /run -maxdepth 5 -type d -path "*/io.containerd.runtime.v2.task/default/$1" | head -n 1)/address"; }
 # task_update ID RESOURCES: Task.Update at the shim, which ctr has no command for.
-task_update() {
-  local directory
-  directory=$(find /run -maxdepth 5 -type d -path "*/io.containerd.runtime.v2.task/default/${1%-unknown}" | head -n 1)
-  "$E2E/task_client" "$(cat "$directory/address")" update "$1" "$2"
-}
+task_update() { "$E2E/task_client" "$(address_of "${1%-unknown}")" update "$1" "$2"; }
 
 task_status() { ctr task ls | awk -v id="$1" '$1 == id {print $3}'; }
 task_pid() { ctr task ls | awk -v id="$1" '$1 == id {print $2}'; }

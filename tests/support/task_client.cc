@@ -1,22 +1,25 @@
 // Calls at a shim's socket what ctr has no command for: Task.Update, as nerdctl and the kubelet do
-// through containerd, and State so often that its latency shows. Speaks what the shim announces.
+// through containerd, State and execs so often that their latency shows, and calls that no client
+// should make. Speaks what the shim announces.
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "agent-proto/grpc/testing_client.h"
 #include "agent-proto/proto/containerd/task.pb.h"
 #include "agent-proto/ttrpc/client.h"
 #include "runtime/base/event_loop.h"
+#include "runtime/base/file.h"
 #include "runtime/base/socket.h"
 #include "runtime/shim/address.h"
 
@@ -24,17 +27,24 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: task_client ADDRESS update ID RESOURCES\n"
-    "       task_client ADDRESS state ID COUNT\n"
+    "       task_client ADDRESS state|exec ID COUNT\n"
+    "       task_client ADDRESS call METHOD <MESSAGE\n"
     "ADDRESS: what the file \"address\" of a bundle has, for ttrpc or for gRPC.\n"
     "RESOURCES: linux.resources of an OCI spec, JSON.\n"
-    "state: prints a line for each of COUNT calls, one after the other: microseconds.\n"
+    "state, exec (of true, to its Delete): COUNT times, one after the other; prints the\n"
+    "microseconds of each, a line each.\n"
+    "call: MESSAGE is sent as it is, and the answer's written to stdout.\n"
     "Exit status: 0; 1 with the answer's code and words on stderr; 2: wrong usage.\n";
 constexpr std::chrono::minutes kPatience{5};
 constexpr int kMaxCount = 1'000'000;
+constexpr size_t kMaxMessageBytes = 8 << 20;  // more than a shim takes
 // The one that shims of every containerd serve, runc's included.
 constexpr const char* kService = "containerd.task.v2.Task";
 constexpr const char* kResources =
     "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+constexpr const char* kProcess = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+constexpr const char* kTrue =
+    R"({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "env": ["PATH=/usr/bin:/bin"]})";
 
 // Calls a method with a message's bytes and waits for the answer's.
 using Caller = std::function<base::Result<std::string>(const std::string&, const std::string&)>;
@@ -90,19 +100,18 @@ base::Result<void> Update(const Caller& call, const std::string& id, const std::
   return base::Ok();
 }
 
-base::Result<void> State(const Caller& call, const std::string& id, std::string_view count_text) {
+// Does `step` COUNT times, one after the other, and prints what each took.
+base::Result<void> Repeat(std::string_view count_text,
+                          const std::function<base::Result<void>()>& step) {
   int count = 0;
   const char* const end = count_text.data() + count_text.size();
   if (std::from_chars(count_text.data(), end, count).ptr != end || count < 1 || count > kMaxCount) {
     return base::MakeError(base::Code::kInvalidArgument, "COUNT {}: must be 1 to {}", count_text,
                            kMaxCount);
   }
-  containerd::task::StateRequest request;
-  request.set_id(id);
-  const std::string message = request.SerializeAsString();
   while (count-- > 0) {
     const auto begin = std::chrono::steady_clock::now();
-    TRY(call("State", message));
+    TRY(step());
     const auto took = std::chrono::steady_clock::now() - begin;
     printf("%lld\n", static_cast<long long>(
                          std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
@@ -110,20 +119,60 @@ base::Result<void> State(const Caller& call, const std::string& id, std::string_
   return base::Ok();
 }
 
-base::Result<void> Run(const std::string& address, const std::string& verb, const std::string& id,
-                       const std::string& argument) {
-  const Caller call = TRY(Dial(address));
-  return verb == "update" ? Update(call, id, argument) : State(call, id, argument);
+base::Result<void> State(const Caller& call, const std::string& id) {
+  containerd::task::StateRequest request;
+  request.set_id(id);
+  TRY(call("State", request.SerializeAsString()));
+  return base::Ok();
+}
+
+// The life of an exec without stdio.
+base::Result<void> Exec(const Caller& call, const std::string& id) {
+  constexpr const char* kExecId = "task-client";
+  const auto of_exec = [&](auto request) {
+    request.set_id(id);
+    request.set_exec_id(kExecId);
+    return request;
+  };
+  auto exec = of_exec(containerd::task::ExecProcessRequest());
+  exec.mutable_spec()->set_type_url(kProcess);
+  exec.mutable_spec()->set_value(kTrue);
+  TRY(call("Exec", exec.SerializeAsString()));
+  TRY(call("Start", of_exec(containerd::task::StartRequest()).SerializeAsString()));
+  TRY(call("Wait", of_exec(containerd::task::WaitRequest()).SerializeAsString()));
+  TRY(call("Delete", of_exec(containerd::task::DeleteRequest()).SerializeAsString()));
+  return base::Ok();
+}
+
+base::Result<void> CallRaw(const Caller& call, const std::string& method) {
+  const std::string message =
+      TRY(base::ReadAll(base::BorrowedFd(STDIN_FILENO), kMaxMessageBytes), "stdin");
+  const std::string answer = TRY(call(method, message));
+  return base::WriteAll(base::BorrowedFd(STDOUT_FILENO), answer);
+}
+
+bool IsUsage(const std::vector<std::string>& words) {
+  if (words.size() == 3) return words[1] == "call";
+  return words.size() == 4 && (words[1] == "update" || words[1] == "state" || words[1] == "exec");
+}
+
+base::Result<void> Run(const std::vector<std::string>& words) {
+  const Caller call = TRY(Dial(words[0]));
+  if (words[1] == "call") return CallRaw(call, words[2]);
+  const std::string& id = words[2];
+  if (words[1] == "update") return Update(call, id, words[3]);
+  return Repeat(words[3], [&] { return words[1] == "state" ? State(call, id) : Exec(call, id); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5 || (strcmp(argv[2], "update") != 0 && strcmp(argv[2], "state") != 0)) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (!IsUsage(words)) {
     fputs(kUsage, stderr);
     return 2;
   }
-  const base::Result<void> done = Run(argv[1], argv[2], argv[3], argv[4]);
+  const base::Result<void> done = Run(words);
   if (done) return 0;
   fprintf(stderr, "code %d: %s\n", static_cast<int>(done.error().code()),
           done.error().Message().c_str());

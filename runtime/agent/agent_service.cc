@@ -261,7 +261,7 @@ void AgentService::ListPids(const proto::ProcessRequest& request,
                             const Done<proto::ListPidsResponse>& done) {
   base::Result<Container*> container = Find(request.container_id());
   if (!container) return done(std::move(container.error()));
-  base::Result<std::vector<pid_t>> pids = (*container)->Pids();
+  base::Result<std::vector<pid_t>> pids = (*container)->OtherPids();
   if (!pids) return done(std::move(pids.error()));
   proto::ListPidsResponse response;
   for (const pid_t pid : *pids) response.add_guest_pids(static_cast<uint32_t>(pid));

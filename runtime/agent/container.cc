@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -219,6 +220,16 @@ base::Result<void> Container::Signal(const std::string& exec_id, int signal_numb
 }
 
 base::Result<std::vector<pid_t>> Container::Pids() const { return cgroup_.Pids(); }
+
+base::Result<std::vector<pid_t>> Container::OtherPids() const {
+  std::vector<pid_t> pids = TRY(Pids());
+  std::erase_if(pids, [this](pid_t pid) {
+    if (init_ && pid == init_->pid()) return true;
+    return std::any_of(execs_.begin(), execs_.end(),
+                       [pid](const auto& exec) { return pid == exec.second->pid(); });
+  });
+  return pids;
+}
 
 void Container::Delete(const std::string& exec_id, DoneCallback done) {
   base::Result<Process*> found = Find(exec_id);

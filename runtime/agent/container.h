@@ -60,6 +60,8 @@ class Container {
   // kNotFound if the process has ended. `all`: every process of the container.
   base::Result<void> Signal(const std::string& exec_id, int signal_number, bool all);
   base::Result<std::vector<pid_t>> Pids() const;
+  // Those that neither Create nor Exec made.
+  base::Result<std::vector<pid_t>> OtherPids() const;
   // kFailedPrecondition while it runs. Of the init: kills what is left and removes the cgroup.
   void Delete(const std::string& exec_id, DoneCallback done);
 

@@ -86,6 +86,7 @@ TEST_F(ContainerTest, SignalsAndStates) {
   ASSERT_FALSE(Start());
   EXPECT_EQ(Start()->code(), base::Code::kFailedPrecondition);
   Spin([&] { return container_->Pids()->size() == 3; });
+  EXPECT_EQ(container_->OtherPids()->size(), 2U) << "all but the init";
   EXPECT_EQ(Delete()->code(), base::Code::kFailedPrecondition);
   EXPECT_EQ(container_->Signal("", 0, false).error().code(), base::Code::kInvalidArgument);
   ASSERT_TRUE(container_->Signal("", SIGKILL, false));

@@ -7,6 +7,7 @@
 #include "agent-proto/ttrpc/client.h"
 #include "runtime/base/log.h"
 #include "runtime/pod/network.h"
+#include "runtime/pod/pod.h"
 
 namespace pod {
 namespace {
@@ -18,7 +19,8 @@ namespace v1 = pinion::agent::v1;
 constexpr const char* kService = "pinion.agent.v1.Agent";
 constexpr size_t kMaxTextCharacters = 256;
 constexpr int kMaxCpus = 4096;
-constexpr size_t kMaxStats = 1024;     // numbers of a container, or devices
+constexpr size_t kMaxStats = 1024;  // numbers of a container, or devices
+constexpr size_t kMaxPids = 4096;
 constexpr size_t kMaxNameBytes = 128;  // of a number
 
 // What the guest says in an error is shown to users: printable, and not endless.
@@ -263,6 +265,21 @@ void AgentClient::Stats(const std::string& container_id, Callback<ContainerStats
               {io.major(), io.minor(), io.rbytes(), io.wbytes(), io.rios(), io.wios()});
         }
         done(std::move(stats));
+      });
+}
+
+void AgentClient::OtherPids(const std::string& container_id, std::chrono::nanoseconds timeout,
+                            Callback<std::vector<pid_t>> done) {
+  client_->Call<v1::ListPidsResponse>(
+      kService, "ListPids", ProcessOf(container_id, ""), {.timeout = timeout},
+      [done = Track(std::move(done))](base::Result<v1::ListPidsResponse> answer) {
+        if (!answer) return done(Cleaned(answer.error()));
+        std::vector<pid_t> pids;
+        for (const uint32_t pid : answer->guest_pids()) {
+          if (pids.size() >= kMaxPids) break;
+          if (pid >= 1 && pid <= uint32_t{kGuestPids}) pids.push_back(static_cast<pid_t>(pid));
+        }
+        done(std::move(pids));
       });
 }
 

@@ -89,6 +89,9 @@ class AgentClient {
   void OnlineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done);
   void OfflineCpus(const std::vector<uint32_t>& vcpus, Callback<void> done);
   void Stats(const std::string& container_id, Callback<ContainerStats> done);
+  // The guest's pids, 1 to PID_MAX_LIMIT, of the container's processes but its init and its execs.
+  void OtherPids(const std::string& container_id, std::chrono::nanoseconds timeout,
+                 Callback<std::vector<pid_t>> done);
   // Answers when the guest's kernel has killed more than `seen` processes for memory.
   void WaitOom(const std::string& container_id, uint64_t seen, Callback<uint64_t> done);
   void Shutdown(std::chrono::nanoseconds timeout, Callback<void> done);

@@ -291,16 +291,6 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
   });
 }
 
-base::Result<std::vector<ProcessPid>> Pod::Pids(const std::string& id) {
-  const ContainerPtr container = TRY(FindCreated(id));
-  std::vector<ProcessPid> pids;
-  if (container->init->anchor) pids.push_back({container->init->pid, ""});
-  for (const auto& [exec_id, exec] : container->execs) {
-    if (exec->anchor) pids.push_back({exec->pid, exec_id});
-  }
-  return pids;
-}
-
 base::Result<void> Pod::CloseStdin(const std::string& id, const std::string& exec_id) {
   const ProcessPtr process = TRY(FindProcess(id, exec_id));
   process->stdio.CloseInput();

@@ -56,8 +56,11 @@ struct ExitInfo {
   timespec exited_at{};      // CLOCK_REALTIME
 };
 
+// PID_MAX_LIMIT (Linux include/linux/threads.h): no pid of a host is above it.
+inline constexpr pid_t kGuestPids = 4 << 20;
+
 struct ProcessPid {
-  pid_t pid = 0;        // on the host
+  pid_t pid = 0;        // on the host, or above all that a host can have: see Pids
   std::string exec_id;  // empty: the init
 };
 
@@ -106,6 +109,7 @@ struct Event {
 using PidCallback = std::function<void(base::Result<pid_t>)>;
 using ExitCallback = std::function<void(base::Result<ExitInfo>)>;
 using DoneCallback = std::function<void(base::Result<void>)>;
+using PidsCallback = std::function<void(base::Result<std::vector<ProcessPid>>)>;
 using StatsCallback = std::function<void(base::Result<ContainerStats>)>;
 
 // Errors, all calls: kNotFound "container not created" (or the exec's) for an unknown id.
@@ -132,9 +136,11 @@ class PodInterface {
   // Waits for the streams to drain, 10 s at most; when the init
   // goes, the container's rootfs is unmounted.
   virtual void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) = 0;
-  // Host pids; never empty for a container that is created or running (containerd deletes a shim
-  // that answers an empty list when it restarts).
-  virtual base::Result<std::vector<ProcessPid>> Pids(const std::string& id) = 0;
+  // Host pids of the init and the execs; never empty for a container that is created or running
+  // (containerd deletes a shim that answers an empty list when it restarts). Processes that these
+  // have started have pids in the guest alone: kGuestPids more than that, so that no host process
+  // is meant. They are left out where the guest does not tell them in time.
+  virtual void Pids(const std::string& id, PidsCallback done) = 0;
   virtual base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) = 0;
   // Nothing happens without a terminal.
   virtual void Resize(const std::string& id, const std::string& exec_id, uint32_t columns,

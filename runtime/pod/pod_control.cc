@@ -15,6 +15,9 @@ namespace {
 // A guest that claims one kill after the other cannot flood containerd's events.
 constexpr std::chrono::milliseconds kOomPause{100};
 
+// containerd asks for pids when it comes back, and has 5 s for the whole of a shim then.
+constexpr std::chrono::seconds kPidsLimit{2};
+
 }  // namespace
 
 void Pod::Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
@@ -71,6 +74,28 @@ void Pod::Stats(const std::string& id, StatsCallback done) {
   if ((*found)->sandbox()) return done(SandboxStats(*found));
   if (!machine_running() || !(*found)->init->in_guest) return done(ContainerStats());
   machine_->agent().Stats(id, std::move(done));
+}
+
+void Pod::Pids(const std::string& id, PidsCallback done) {
+  base::Result<ContainerPtr> found = FindCreated(id);
+  if (!found) return done(std::move(found.error()));
+  const ContainerPtr& container = *found;
+  std::vector<ProcessPid> pids;
+  if (container->init->anchor) pids.push_back({container->init->pid, ""});
+  for (const auto& [exec_id, exec] : container->execs) {
+    if (exec->anchor) pids.push_back({exec->pid, exec_id});
+  }
+  if (pids.empty() || !machine_running() || !container->init->in_guest) return done(pids);
+  machine_->agent().OtherPids(id, kPidsLimit,
+                              [pids = std::move(pids), done = std::move(done)](
+                                  base::Result<std::vector<pid_t>> others) mutable {
+                                if (others) {
+                                  for (const pid_t pid : *others) {
+                                    pids.push_back({kGuestPids + pid, ""});
+                                  }
+                                }
+                                done(std::move(pids));
+                              });
 }
 
 void Pod::WatchOom(const ContainerPtr& container, uint64_t seen) {

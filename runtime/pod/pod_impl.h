@@ -46,7 +46,7 @@ class Pod : public PodInterface {
   void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
             DoneCallback done) override;
   void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) override;
-  base::Result<std::vector<ProcessPid>> Pids(const std::string& id) override;
+  void Pids(const std::string& id, PidsCallback done) override;
   base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) override;
   void Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
               DoneCallback done) override;

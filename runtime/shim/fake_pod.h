@@ -88,9 +88,9 @@ class FakePod : public pod::PodInterface {
     states.erase(key);
     done(exit);
   }
-  base::Result<std::vector<pod::ProcessPid>> Pids(const std::string& id) override {
-    if (states.count(id) == 0) return NotCreated();
-    return std::vector<pod::ProcessPid>{{100, ""}, {101, "e"}};
+  void Pids(const std::string& id, pod::PidsCallback done) override {
+    if (states.count(id) == 0) return done(NotCreated());
+    done(std::vector<pod::ProcessPid>{{100, ""}, {101, "e"}, {pod::kGuestPids + 7, ""}});
   }
   void Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
               pod::DoneCallback done) override {

@@ -26,7 +26,7 @@ void NoPod::Kill(const std::string&, const std::string&, uint32_t, bool, pod::Do
 void NoPod::Delete(const std::string&, const std::string&, pod::ExitCallback done) {
   done(NotCreated());
 }
-base::Result<std::vector<pod::ProcessPid>> NoPod::Pids(const std::string&) { return NotCreated(); }
+void NoPod::Pids(const std::string&, pod::PidsCallback done) { done(NotCreated()); }
 base::Result<void> NoPod::Exec(pod::ExecRequest) { return NotCreated(); }
 base::Result<void> NoPod::CloseStdin(const std::string&, const std::string&) {
   return NotCreated();

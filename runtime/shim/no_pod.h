@@ -22,7 +22,7 @@ class NoPod : public pod::PodInterface {
   void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
             pod::DoneCallback done) override;
   void Delete(const std::string& id, const std::string& exec_id, pod::ExitCallback done) override;
-  base::Result<std::vector<pod::ProcessPid>> Pids(const std::string& id) override;
+  void Pids(const std::string& id, pod::PidsCallback done) override;
   base::Result<void> CloseStdin(const std::string& id, const std::string& exec_id) override;
   void Resize(const std::string& id, const std::string& exec_id, uint32_t columns, uint32_t rows,
               pod::DoneCallback done) override;

@@ -241,20 +241,21 @@ void TaskService::Kill(const task::KillRequest& request, Done<containerd::Empty>
             });
 }
 
-void TaskService::Pids(const task::PidsRequest& request, const Done<task::PidsResponse>& done) {
-  Result<std::vector<pod::ProcessPid>> pids = pod_.Pids(request.id());
-  if (!pids) return done(std::move(pids.error()));
-  task::PidsResponse response;
-  for (const pod::ProcessPid& process : *pids) {
-    task::ProcessInfo* const info = response.add_processes();
-    info->set_pid(static_cast<uint32_t>(process.pid));
-    if (process.exec_id.empty()) continue;
-    containerd::options::ProcessDetails details;
-    details.set_exec_id(process.exec_id);
-    info->mutable_info()->set_type_url("containerd.runc.v1.ProcessDetails");
-    info->mutable_info()->set_value(details.SerializeAsString());
-  }
-  done(std::move(response));
+void TaskService::Pids(const task::PidsRequest& request, Done<task::PidsResponse> done) {
+  pod_.Pids(request.id(), [done = std::move(done)](Result<std::vector<pod::ProcessPid>> pids) {
+    if (!pids) return done(std::move(pids.error()));
+    task::PidsResponse response;
+    for (const pod::ProcessPid& process : *pids) {
+      task::ProcessInfo* const info = response.add_processes();
+      info->set_pid(static_cast<uint32_t>(process.pid));
+      if (process.exec_id.empty()) continue;
+      containerd::options::ProcessDetails details;
+      details.set_exec_id(process.exec_id);
+      info->mutable_info()->set_type_url("containerd.runc.v1.ProcessDetails");
+      info->mutable_info()->set_value(details.SerializeAsString());
+    }
+    done(std::move(response));
+  });
 }
 
 void TaskService::CloseIO(const task::CloseIORequest& request,

@@ -53,7 +53,7 @@ class TaskService {
   void Wait(const std::weak_ptr<void>& caller, const task::WaitRequest& request,
             Done<task::WaitResponse> done);
   void Kill(const task::KillRequest& request, Done<containerd::Empty> done);
-  void Pids(const task::PidsRequest& request, const Done<task::PidsResponse>& done);
+  void Pids(const task::PidsRequest& request, Done<task::PidsResponse> done);
   void CloseIO(const task::CloseIORequest& request, const Done<containerd::Empty>& done);
   void Connect(const task::ConnectRequest& request, const Done<task::ConnectResponse>& done);
   void Shutdown(const Done<containerd::Empty>& done);

@@ -300,7 +300,8 @@ TEST_F(TaskServiceTest, KillPidsAndCloseIOReachThePod) {
   EXPECT_EQ(pod_.signals.at(0), std::pair(9u, true));
   const auto pids = Call<task::PidsResponse>("Pids", WithId<task::PidsRequest>("c"));
   ASSERT_TRUE(pids);
-  EXPECT_EQ(pids->processes_size(), 2);
+  EXPECT_EQ(pids->processes_size(), 3);
+  EXPECT_GT(pids->processes(2).pid(), 4u << 20);
   EXPECT_EQ(pids->processes(0).pid(), 100u);
   EXPECT_FALSE(pids->processes(0).has_info());
   EXPECT_EQ(pids->processes(1).info().type_url(), "containerd.runc.v1.ProcessDetails");

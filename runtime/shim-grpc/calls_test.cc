@@ -124,7 +124,7 @@ TEST_P(GrpcCallsTest, AContainersLife) {
   ASSERT_TRUE(state);
   EXPECT_EQ(state->status(), task::STATUS_RUNNING);
   EXPECT_EQ(state->stdout(), "/out");
-  EXPECT_EQ(Call<task::PidsResponse>("Pids", For<task::PidsRequest>("c"))->processes_size(), 2);
+  EXPECT_EQ(Call<task::PidsResponse>("Pids", For<task::PidsRequest>("c"))->processes_size(), 3);
   EXPECT_EQ(Call<task::StatsResponse>("Stats", For<task::StatsRequest>("c"))->stats().type_url(),
             "io.containerd.cgroups.v2.Metrics");
   EXPECT_EQ(CodeOf("Pause", For<task::PauseRequest>("c")), Code::kOk);

@@ -8,6 +8,7 @@
 #include <fnmatch.h>
 #include <getopt.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -106,13 +107,21 @@ class Runner {
     // A guest that does not come up is the emulation's or the vmm's to explain, not this test's
     // question: once more, and said. What a guest that came up says is judged once.
     if (!dump) {
-      Note(name, variant, "begun anew: " + dump.error().Message());
+      Note(name, variant, "begun anew: " + dump.error().Message() + LastWords(boot));
       dump = topology::Boot(boot, *made, host_nodes_);
     }
     if (!dump) return Say(name, start, variant, dump.error().Trail());
     const auto same = topology::Compare(*made, *dump);
     Say(name, start, fmt::format("{} {} vCPUs", variant, made->plan.vcpus.size()),
         same ? "" : same.error().Message() + "\n" + made->text + "\n" + *dump);
+  }
+
+  // The end of the console of a guest that talks.
+  static std::string LastWords(const topology::BootOptions& boot) {
+    constexpr size_t kShown = 4096;
+    if (!boot.talks) return "";
+    const std::string said = base::ReadFile(boot.directory + "/console").value_or("");
+    return "\n" + said.substr(said.size() - std::min(said.size(), kShown));
   }
 
   void Note(const std::string& name, const std::string& variant, const std::string& text) {

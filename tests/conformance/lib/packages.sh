@@ -11,13 +11,14 @@ images_ensure() {
 }
 
 images_build() {
-  local file=$1 nginx bash procps
+  local file=$1 nginx bash procps util_linux
   [[ ! -e $file ]] || return 0 # another built it while this one waited
   nginx=$(unpacked_ensure nginx nginx_check "$image_suite" nginx)
   bash=$(unpacked_ensure bash-static bash_check "$image_suite" bash-static)
   procps=$(unpacked_ensure procps procps_check "$image_suite" procps)
+  util_linux=$(unpacked_ensure util-linux util_linux_check "$image_suite" util-linux)
   "$tree/packaging/busybox-image" "$file.busybox" >&2
-  "$conformance/lib/images" "$file.busybox" "$nginx" "$bash" "$procps" "$file.new"
+  "$conformance/lib/images" "$file.busybox" "$nginx" "$bash" "$procps" "$util_linux" "$file.new"
   find "$cache" -maxdepth 1 -name 'conformance-images-*' -mtime +7 -delete
   rm "$file.busybox"
   mv "$file.new" "$file"
@@ -27,6 +28,9 @@ nginx_check() {
   "$1/usr/lib64/ld-linux-x86-64.so.2" --library-path "$1/usr/lib/x86_64-linux-gnu" "$1/usr/sbin/nginx" -v
 }
 bash_check() { "$1/usr/bin/bash-static" --version; }
+util_linux_check() {
+  "$1/usr/lib64/ld-linux-x86-64.so.2" --library-path "$1/usr/lib/x86_64-linux-gnu" "$1/usr/bin/ipcs" -V
+}
 procps_check() {
   "$1/usr/lib64/ld-linux-x86-64.so.2" --library-path "$1/usr/lib/x86_64-linux-gnu" "$1/usr/bin/pgrep" -V
 }

@@ -5,7 +5,8 @@ namespace shim {
 namespace {
 
 // OCI runtime-spec 1.2, features.md: what a container may ask for. CRI reads mountOptions ("rro" is
-// its recursive read-only) and the namespaces; Create fails on a spec with idmapped mounts unless idmap.enabled.
+// its recursive read-only) and the namespaces; Create fails on a spec with idmapped mounts unless
+// idmap.enabled.
 constexpr char kFeatures[] = R"({
 "ociVersionMin":"1.0.0","ociVersionMax":"1.2.0",
 "mountOptions":["bind","defaults","dev","exec","noatime","nodev","nodiratime","noexec",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "runtime/base/log.h"
 
@@ -88,6 +89,11 @@ base::Result<std::string> ResolvePath(const std::string& cgroups_path, const std
   const ScopeUnit unit = TRY(ParseSystemd(cgroups_path));
   const std::string slice = TRY(ExpandSlice(cgroups_path, unit.slice));
   return Normalised(slice + "/" + unit.name);
+}
+
+base::Result<std::string> PathOnRecord(const std::string& cgroups_path, const std::string& pod_id) {
+  std::string path = TRY(ResolvePath(cgroups_path, pod_id));
+  return HasSystemdForm(cgroups_path) ? cgroups_path : std::move(path);
 }
 
 std::optional<ScopeUnit> SystemdScopeOf(const std::string& cgroups_path) {

@@ -14,6 +14,10 @@ namespace cgroup {
 // kInvalidArgument for ".." components, for the root itself, for overlong names.
 base::Result<std::string> ResolvePath(const std::string& cgroups_path, const std::string& pod_id);
 
+// What a pod's record keeps of a path, for PodCgroup::RemoveAt: a scope of systemd's in that form,
+// because the scope goes too; every other path as ResolvePath has it. The same errors.
+base::Result<std::string> PathOnRecord(const std::string& cgroups_path, const std::string& pod_id);
+
 // What systemd calls the cgroup of a path in its form.
 struct ScopeUnit {
   std::string slice;  // "a-b.slice"

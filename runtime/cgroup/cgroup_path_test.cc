@@ -21,6 +21,13 @@ TEST(CgroupPathTest, PlainPaths) {
   EXPECT_EQ(Resolved("/a:b:c"), "/a:b:c");
 }
 
+TEST(CgroupPathTest, OnRecordSystemdsFormStays) {
+  EXPECT_EQ(*PathOnRecord("a-b.slice:p:n", "pod1"), "a-b.slice:p:n");
+  EXPECT_EQ(*PathOnRecord("//a.slice/p-n.scope/", "pod1"), "/a.slice/p-n.scope");
+  EXPECT_EQ(*PathOnRecord("", "pod1"), "/pinion/pod1");
+  EXPECT_FALSE(PathOnRecord("a.slice:p:n\n", "pod1"));
+}
+
 TEST(CgroupPathTest, SystemdForm) {
   EXPECT_EQ(Resolved("system.slice:cri-containerd:abc"), "/system.slice/cri-containerd-abc.scope");
   EXPECT_EQ(Resolved("kubepods-burstable-pod1.slice:cri-containerd:x"),

@@ -15,6 +15,14 @@ std::unique_ptr<Layout> MakeLayout(const Hierarchies& hierarchies) {
   return nullptr;
 }
 
+// The scope that systemd has or is to make for the path, if it is its own.
+std::optional<ScopeUnit> ScopeOfHost(const std::string& cgroups_path,
+                                     const Hierarchies& hierarchies) {
+  // A scope of v1 is a group of systemd's own hierarchy, in which the machine is not.
+  if (!hierarchies.V2() || !HostRunsSystemd()) return std::nullopt;
+  return SystemdScopeOf(cgroups_path);
+}
+
 }  // namespace
 
 PodCgroup::PodCgroup(std::unique_ptr<Layout> layout, std::string path)
@@ -43,7 +51,7 @@ base::Result<PodCgroup> PodCgroup::Create(const std::string& cgroups_path,
   if (made) return cgroup;
   // What another container uses is not ours to remove; our own half-made directories are empty.
   if (made.error().code() != base::Code::kFailedPrecondition) {
-    (void)cgroup.layout_->Remove(cgroup.path_);
+    (void)cgroup.Remove();
   }
   made.error().Push(__FILE__, __LINE__, "pod cgroup {}", cgroup.path_);
   return std::move(made.error());
@@ -51,9 +59,8 @@ base::Result<PodCgroup> PodCgroup::Create(const std::string& cgroups_path,
 
 base::Result<std::optional<SystemdScope>> PodCgroup::StartScope(const std::string& cgroups_path,
                                                                 const Hierarchies& hierarchies) {
-  const std::optional<ScopeUnit> unit = SystemdScopeOf(cgroups_path);
-  // A scope of v1 is a group of systemd's own hierarchy, in which the machine is not.
-  if (!unit || !hierarchies.V2() || !HostRunsSystemd()) return std::optional<SystemdScope>();
+  const std::optional<ScopeUnit> unit = ScopeOfHost(cgroups_path, hierarchies);
+  if (!unit) return std::optional<SystemdScope>();
   return std::optional<SystemdScope>(TRY(SystemdScope::Start(*unit)));
 }
 
@@ -127,12 +134,17 @@ base::Result<void> PodCgroup::Remove() {
     auto removed = layout_->Remove(path);
     if (!removed && result) result = std::move(removed);
   }
-  return result;
+  scope_.reset();
+  if (!scope_unit_) return result;
+  base::Result<void> stopped = StopScope(*scope_unit_);
+  return result ? std::move(stopped) : std::move(result);
 }
 
 base::Result<void> PodCgroup::RemoveAt(const std::string& cgroups_path, const std::string& pod_id,
                                        const Hierarchies& hierarchies) {
-  return PodCgroup(MakeLayout(hierarchies), TRY(ResolvePath(cgroups_path, pod_id))).Remove();
+  PodCgroup cgroup(MakeLayout(hierarchies), TRY(ResolvePath(cgroups_path, pod_id)));
+  cgroup.scope_unit_ = ScopeOfHost(cgroups_path, hierarchies);
+  return cgroup.Remove();
 }
 
 }  // namespace cgroup

@@ -9,7 +9,7 @@
 // Order of use: Create; AddVmmProcess once the vmm has made its VM (KVM_CREATE_VM comes before
 // joining any cgroup) and before it touches guest memory; AddVcpuThread for each vCPU; SetCpuset;
 // and SetCpuLimit once the guest is up. Thread rule: thread-bound; every call is a few file writes,
-// but that Create and SetCpuLimit run a program of systemd's for a path in systemd's form.
+// but that Create, SetCpuLimit and Remove run a program of systemd's for a path in systemd's form.
 // Ownership: destroying a PodCgroup leaves the cgroups; Remove takes them away.
 #pragma once
 
@@ -72,10 +72,11 @@ class PodCgroup {
   base::Result<void> AddAnchor(pid_t pid, const std::string& cgroups_path);
 
   // Kills what is still inside (cgroup.kill where there is one), removes leaves and the pod's
-  // cgroup and what AddAnchor made; parents stay. Waits, a second at most, for dying processes. Not
-  // an error if there is nothing. Idempotent.
+  // cgroup and what AddAnchor made; parents stay. Waits, a second at most, for dying processes, and
+  // for systemd to end the pod's scope. Not an error if there is nothing. Idempotent.
   base::Result<void> Remove();
-  // The same for a pod whose shim is gone.
+  // The same by a path as in Create, or as PathOnRecord has it: for a pod whose shim is gone, and
+  // for a container's own.
   static base::Result<void> RemoveAt(const std::string& cgroups_path, const std::string& pod_id,
                                      const Hierarchies& hierarchies = Hierarchies::Host());
 

@@ -87,4 +87,15 @@ base::Result<void> SetScopeWeight(const ScopeUnit& unit, uint64_t weight) {
                           "", kLimit);
 }
 
+base::Result<void> StopScope(const ScopeUnit& unit, const std::string& program) {
+  base::Result<void> stopped = base::RunProgram(
+      {.program = program, .argv = {"systemctl", "stop", "--quiet", unit.name}, .env = {kPath}}, "",
+      kLimit);
+  // systemctl(1) "EXIT STATUS" has 5 for it, and the same 5 for others of the bus's errors.
+  if (!stopped && stopped.error().Message().find(" not loaded") != std::string::npos) {
+    return base::Ok();
+  }
+  return stopped;
+}
+
 }  // namespace cgroup

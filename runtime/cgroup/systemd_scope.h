@@ -50,4 +50,10 @@ class SystemdScope {
 // each daemon-reload.
 base::Result<void> SetScopeWeight(const ScopeUnit& unit, uint64_t weight);
 
+// Ends a scope whose cgroup has gone. systemd would see the last process leave, but the kernel
+// tells of that up to 10 ms later, and of a group that is removed by then not at all. Not an error
+// if there is none. `program`: systemctl, but in tests.
+base::Result<void> StopScope(const ScopeUnit& unit,
+                             const std::string& program = "/usr/bin/systemctl");
+
 }  // namespace cgroup

@@ -70,5 +70,19 @@ TEST_F(SystemdScopeTest, AMissingProgramIsNamed) {
   EXPECT_THAT(scope.error().Message(), HasSubstr("/nowhere/systemd-run"));
 }
 
+TEST_F(SystemdScopeTest, StopNamesTheUnit) {
+  EXPECT_TRUE(StopScope(unit_, Script("echo \"$@\" >${0%/*}/seen\n")));
+  EXPECT_EQ(seen(), "stop --quiet p-n.scope\n");
+}
+
+TEST_F(SystemdScopeTest, StopOfWhatHasGoneIsNoErrorAndAnyOtherIs) {
+  EXPECT_TRUE(
+      StopScope(unit_, Script("echo Failed to stop p-n.scope: Unit p-n.scope not loaded. >&2\n"
+                              "exit 5\n")));
+  const auto refused = StopScope(unit_, Script("echo Access denied >&2\nexit 4\n"));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().Message(), HasSubstr("Access denied"));
+}
+
 }  // namespace
 }  // namespace cgroup

@@ -62,7 +62,7 @@ struct Container {
   PidCallback create_done;
   std::string cgroups_path;                   // as in the spec
   std::optional<cgroup::SystemdScope> scope;  // of that path, until the anchor is in it
-  std::string own_cgroup;  // that path on the host; empty: the container lies in the pod's
+  std::string own_cgroup;  // that path as on record; empty: the container lies in the pod's
   std::string spec_json;   // once set up
   oci::CpuLimits cpu;      // as in the spec
   HookPlan hooks;

@@ -46,6 +46,8 @@ base::Result<std::unique_ptr<Placement>> Placement::Plan(const config::Config& c
   std::string path = TRY(cgroup::ResolvePath(spec.linux_config.cgroups_path, PodIdOf(name)));
   std::unique_ptr<Placement> placement(new Placement(name, config, std::move(path)));
   placement->cgroups_path_ = spec.linux_config.cgroups_path;
+  placement->cgroup_on_record_ =
+      TRY(cgroup::PathOnRecord(spec.linux_config.cgroups_path, PodIdOf(name)));
   cpu::CpuRequest& request = placement->request_;
   request = TRY(cpu::RequestFromSpec(spec));
   // None: a pod's sandbox container, which asks for nothing itself.

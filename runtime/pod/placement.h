@@ -57,6 +57,8 @@ class Placement {
   const cpu::CpuPlan& plan() const { return plan_; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
+  // The same as the pod's record keeps it.
+  const std::string& cgroup_on_record() const { return cgroup_on_record_; }
 
   // Records the pinned CPUs host-wide, planning once more while nobody else can (rule R10). From
   // here on the plan in force is in `plan_file`, too. Logs the plan's notes.
@@ -117,6 +119,7 @@ class Placement {
   cpu::PinRegistry registry_;
   std::string cgroups_path_;  // as in the spec
   std::string cgroup_path_;   // where that is
+  std::string cgroup_on_record_;
   cpu::HostTopology host_;
   cpu::CpuRequest request_;  // the pod's, without its containers
   std::map<std::string, cpu::ContainerRequest> containers_;

@@ -238,9 +238,10 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
   if (container->cgroups_path.empty()) return base::Ok();
   const std::string path = TRY(cgroup::ResolvePath(container->cgroups_path, ""));
   if (path == placement_->cgroup()) return base::Ok();
-  container->own_cgroup = path;
+  const std::string own = TRY(cgroup::PathOnRecord(container->cgroups_path, ""));
+  container->own_cgroup = own;
   std::vector<std::string>& cgroups = state_->record().cgroups;
-  if (std::find(cgroups.begin(), cgroups.end(), path) == cgroups.end()) cgroups.push_back(path);
+  if (std::find(cgroups.begin(), cgroups.end(), own) == cgroups.end()) cgroups.push_back(own);
   return state_->Save();
 }
 

@@ -44,7 +44,7 @@ base::Result<MachineOptions> PlanMachine(const config::Config& config) {
 base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
                                 const std::string& run_dir) {
   StateDirectory& state = *setup.state;
-  state.record().cgroups.assign(1, setup.placement->cgroup());
+  state.record().cgroups.assign(1, setup.placement->cgroup_on_record());
   TRY(state.Save());
   if (run_dir != kDefaultRunDir) {
     TRY(base::WriteFileAtomic(bundle + "/" + kRunDirFile, run_dir, 0600));

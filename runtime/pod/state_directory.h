@@ -51,7 +51,7 @@ struct NetworkRecord {
 struct Record {
   uid_t uid = 0;  // the vmm's; 0: none yet
   std::vector<ProcessRecord> processes;
-  std::vector<std::string> cgroups;           // below the root of each hierarchy
+  std::vector<std::string> cgroups;           // as cgroup::PathOnRecord has them
   std::map<std::string, std::string> rootfs;  // container id → where its rootfs is mounted
   std::optional<NetworkRecord> network;
   bool operator==(const Record&) const = default;

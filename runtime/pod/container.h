@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "oci/spec.h"
 #include "runtime/cgroup/systemd_scope.h"
@@ -15,6 +16,7 @@
 #include "runtime/pod/pod.h"
 #include "runtime/pod/process.h"
 #include "runtime/pod/process_stdio.h"
+#include "runtime/storage/share.h"
 
 namespace pod {
 
@@ -64,7 +66,8 @@ struct Container {
   std::optional<cgroup::SystemdScope> scope;  // of that path, until the anchor is in it
   std::string own_cgroup;  // that path as on record; empty: the container lies in the pod's
   std::string spec_json;   // once set up
-  oci::CpuLimits cpu;      // as in the spec
+  std::vector<storage::SharedTree> trees;  // once set up, until they are in the share
+  oci::CpuLimits cpu;                      // as in the spec
   HookPlan hooks;
   bool hooked = false;  // the hooks of its creation were called
   bool set_up = false;  // its mounts may exist

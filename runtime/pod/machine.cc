@@ -202,6 +202,19 @@ void Machine::OnConnect(uint32_t port, base::UniqueFd socket) {
   }
 }
 
+void Machine::AttachToShare(std::vector<storage::SharedTree> trees,
+                            std::function<void(base::Result<void>)> done) {
+  // The job may outlive virtiofsd_. shared: std::function copies.
+  auto server =
+      std::make_shared<const base::UniqueFd>(fcntl(virtiofsd_->pidfd().get(), F_DUPFD_CLOEXEC, 0));
+  auto shared = std::make_shared<const std::vector<storage::SharedTree>>(std::move(trees));
+  worker_.Compute<base::Result<void>>(
+      [share = options_.share, server, shared] {
+        return storage::AttachToShare(share, *server, *shared);
+      },
+      std::move(done));
+}
+
 void Machine::StartAgent(base::UniqueFd socket) {
   base::Result<std::unique_ptr<AgentClient>> agent =
       AgentClient::Create(loop_, std::move(socket), options_.call_timeout,

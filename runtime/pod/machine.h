@@ -25,6 +25,7 @@
 #include "runtime/pod/virtiofsd.h"
 #include "runtime/pod/vmm_process.h"
 #include "runtime/pod/worker.h"
+#include "runtime/storage/share.h"
 
 namespace pinion::vmm::v1 {
 class Configure;
@@ -77,6 +78,9 @@ class Machine {
   void Boot(std::function<void(base::Result<void>)> done);
   // Valid between a successful Boot and on_end.
   AgentClient& agent() { return *agent_; }
+  // On the worker; the guest sees them when `done` is called. While it runs.
+  void AttachToShare(std::vector<storage::SharedTree> trees,
+                     std::function<void(base::Result<void>)> done);
   // vCPUs by index, while it runs; the guest may take its time, or never answer.
   void AddCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);
   void RemoveCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);

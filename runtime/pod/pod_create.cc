@@ -3,7 +3,7 @@
 //   first container:  SetUpPod (worker) ─┬─► Machine::Boot ──────────────┐
 //   each:                                └─► SetUpContainer (worker) ────┤
 //   each:             Stdio::Open ───────────────────────────────────────┴─►
-//                     agent CreateContainer ─► anchor ─► hooks ─► answer
+//                     AttachToShare (worker) ─► agent CreateContainer ─► anchor ─► hooks ─► answer
 //
 // Where hooks may make the network, the first container's anchor and hooks come before Boot
 // (pod_hooks.cc).
@@ -87,7 +87,7 @@ void Pod::OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetu
   } else {
     BootMachine(std::move(options));
   }
-  // While it boots: virtiofsd sees the mounts by propagation, and what is missing is said at once.
+  // While it boots; and what is missing is said at once.
   SetUpWaiting();
 }
 
@@ -158,8 +158,8 @@ void Pod::SetUp(const ContainerPtr& container) {
   if (!saved) return FailCreate(container, std::move(saved.error()));
   container->set_up = true;
   worker_.Compute<base::Result<ContainerSetup>>(
-      [share = state_->share(), cgroup = placement_->cgroup(), request = container->request] {
-        return SetUpContainer(share, cgroup, request);
+      [cgroup = placement_->cgroup(), request = container->request] {
+        return SetUpContainer(cgroup, request);
       },
       [this, weak = std::weak_ptr(container)](base::Result<ContainerSetup> setup) {
         const ContainerPtr ready = weak.lock();
@@ -168,6 +168,7 @@ void Pod::SetUp(const ContainerPtr& container) {
         ready->pod_settings = std::move(setup->pod_settings);
         ready->hooks = std::move(setup->hooks);
         ready->spec_json = std::move(setup->spec_json);
+        ready->trees = std::move(setup->trees);
         ready->cgroups_path = std::move(setup->cgroups_path);
         if (setup->scope) ready->scope.emplace(std::move(*setup->scope));
         ready->cpu = std::move(setup->cpu);
@@ -183,7 +184,13 @@ void Pod::ContinueCreate(const ContainerPtr& container) {
   if (!container->stdio_open || !is_set_up) return;
   container->asked_guest = true;
   if (container->sandbox()) return CreateSandbox(container);
-  CreateInGuest(container);
+  machine_->AttachToShare(std::move(container->trees),
+                          [this, weak = std::weak_ptr(container)](base::Result<void> attached) {
+                            const ContainerPtr ready = weak.lock();
+                            if (!ready || ready->failed || !machine_running()) return;
+                            if (!attached) return FailCreate(ready, std::move(attached.error()));
+                            CreateInGuest(ready);
+                          });
 }
 
 // With the CPUs that it brings to the pod's plan: if either fails, neither is.
@@ -298,6 +305,7 @@ void Pod::OnStream(GuestStream stream) {
 void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
   if (container->failed) return;
   container->failed = true;
+  container->trees.clear();
   LOG_WARNING("container {}: {}", container->request.id, error.Trail());
   auto shared = std::make_shared<base::Error>(std::move(error));
   const auto undo_host = [this, container, shared] {

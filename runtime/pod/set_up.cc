@@ -74,15 +74,16 @@ base::Result<void> JoinMachine(Network& network, PodSetup& setup) {
   return base::Ok();
 }
 
-// Shares what the container mounts. Where a read-only mount has others below it that are not, the
+// Clones what the container mounts. Where a read-only mount has others below it that are not, the
 // host alone says so (storage/bind): in the guest they would take the outer one's flags as soon as
 // they are entered (Linux fs/namespace.c, finish_automount).
-base::Result<void> ShareMounts(const std::string& share, const std::string& container_id,
-                               GuestSpec* guest) {
+base::Result<void> CloneMounts(const std::string& container_id, GuestSpec* guest,
+                               std::vector<storage::SharedTree>* trees) {
   for (const SharedMount& mount : guest->mounts) {
-    TRY(storage::ShareBind(share, container_id, mount.index, mount.source, mount.options));
+    trees->push_back(
+        TRY(storage::CloneBind(container_id, mount.index, mount.source, mount.options)));
     if (!mount.options.read_only || mount.options.read_only_recursive) continue;
-    if (!TRY(storage::HasMountsBelow(share, container_id, mount.index))) continue;
+    if (!mount.options.recursive || !TRY(storage::HasMountsBelow(mount.source))) continue;
     guest->spec.mounts[mount.of_spec].options.push_back("rw");  // the last one counts
   }
   return base::Ok();
@@ -123,7 +124,7 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
 
 std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/rootfs"; }
 
-base::Result<ContainerSetup> SetUpContainer(const std::string& share, const std::string& pod_cgroup,
+base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
                                             const CreateRequest& request) {
   const oci::Spec spec = TRY(LoadSpec(request.bundle));
   if (TRY(KindOf(spec)) == ContainerKind::kSandbox) {
@@ -141,9 +142,9 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& share, const std:
   } else {
     TRY(storage::MountRootfs(request.rootfs, rootfs));
   }
-  TRY(storage::ShareRootfs(share, request.id, rootfs));
-  TRY(ShareMounts(share, request.id, &guest));
   ContainerSetup setup;
+  setup.trees.push_back(TRY(storage::CloneRootfs(request.id, rootfs)));
+  TRY(CloneMounts(request.id, &guest, &setup.trees));
   setup.spec_json = oci::Serialise(guest.spec);
   setup.cgroups_path = spec.linux_config.cgroups_path;
   setup.cpu = spec.linux_config.resources.cpu.value_or(oci::CpuLimits());

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/base/result.h"
 #include "runtime/cgroup/systemd_scope.h"
@@ -15,6 +16,7 @@
 #include "runtime/pod/placement.h"
 #include "runtime/pod/pod.h"
 #include "runtime/pod/state_directory.h"
+#include "runtime/storage/share.h"
 
 namespace pod {
 
@@ -35,7 +37,8 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
 struct ContainerSetup {
   // Of a sandbox container: it has no files, and nothing of it but this goes to the guest.
   std::optional<PodSettings> pod_settings;
-  std::string spec_json;  // for the agent
+  std::string spec_json;                   // for the agent
+  std::vector<storage::SharedTree> trees;  // for AttachToShare, once virtiofsd serves
   oci::CpuLimits cpu;
   std::string cgroups_path;                   // for the anchor
   std::optional<cgroup::SystemdScope> scope;  // of that path, if it is the container's own
@@ -45,9 +48,9 @@ struct ContainerSetup {
 // The rootfs, mounted where containerd expects it.
 std::string RootfsOf(const CreateRequest& request);
 
-// Mounts and shares what `request` names. `pod_cgroup`: the pod's, resolved. After a failure the
+// Mounts and clones what `request` names. `pod_cgroup`: the pod's, resolved. After a failure the
 // caller tears down.
-base::Result<ContainerSetup> SetUpContainer(const std::string& share, const std::string& pod_cgroup,
+base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
                                             const CreateRequest& request);
 
 // Idempotent.

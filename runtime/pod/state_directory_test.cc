@@ -126,7 +126,6 @@ TEST_F(StateTest, CleanUpAfterACrash) {
   fs::create_directories(bundle_ + "/rootfs");
   ASSERT_TRUE(storage::MakeShare(state->share()));
   ASSERT_TRUE(storage::AttachClone(dir_ + "/image", bundle_ + "/rootfs", {}));
-  ASSERT_TRUE(storage::ShareRootfs(state->share(), "a", bundle_ + "/rootfs"));
   const pid_t child = fork();
   if (child == 0) {
     pause();

@@ -49,6 +49,7 @@ class Virtiofsd {
   // For the vmm, once.
   base::UniqueFd TakeConnection() { return std::move(connection_); }
   pid_t pid() const { return process_.pid(); }
+  base::BorrowedFd pidfd() const { return process_.pidfd(); }
 
  private:
   explicit Virtiofsd(std::function<void(std::string)> on_end) : on_end_(std::move(on_end)) {}

@@ -2,12 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "runtime/base/file.h"
-#include "runtime/base/unique_fd.h"
 
 // <sys/mount.h> of newer C libraries clashes with <linux/mount.h>; these are the kernel's values.
 #ifndef MS_PRIVATE
@@ -29,12 +25,10 @@ base::Result<void> SetAttributes(base::BorrowedFd tree, bool recursive, mount_at
 
 }  // namespace
 
-base::Result<void> AttachClone(const std::string& source, const std::string& target,
-                               const CloneOptions& options) {
+base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOptions& options) {
   const unsigned flags = static_cast<unsigned>(OPEN_TREE_CLONE) | OPEN_TREE_CLOEXEC |
                          (options.recursive ? static_cast<unsigned>(AT_RECURSIVE) : 0U);
-  const base::UniqueFd tree(
-      static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, source.c_str(), flags)));
+  base::UniqueFd tree(static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, source.c_str(), flags)));
   if (!tree) return base::ErrnoError("bind {}", source);
   mount_attr attributes{};
   attributes.propagation = options.follow_source ? MS_SLAVE : MS_PRIVATE;
@@ -45,20 +39,21 @@ base::Result<void> AttachClone(const std::string& source, const std::string& tar
     top.attr_set = MOUNT_ATTR_RDONLY;
     TRY(SetAttributes(tree, false, top, source));
   }
+  return tree;
+}
+
+base::Result<void> AttachTree(base::BorrowedFd tree, const std::string& target) {
   if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
       0) {
-    return base::ErrnoError("attach {} at {}", source, target);
+    return base::ErrnoError("attach a mount at {}", target);
   }
   return base::Ok();
 }
 
-base::Result<void> MakeMountPoint(const std::string& source, const std::string& target) {
-  struct stat status {};
-  if (stat(source.c_str(), &status) != 0) return base::ErrnoError("bind source {}", source);
-  if (S_ISDIR(status.st_mode)) return base::MakeDirectories(target);
-  const size_t slash = target.rfind('/');
-  if (slash != std::string::npos && slash > 0) TRY(base::MakeDirectories(target.substr(0, slash)));
-  TRY(base::Open(target, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
+base::Result<void> AttachClone(const std::string& source, const std::string& target,
+                               const CloneOptions& options) {
+  const base::UniqueFd tree = TRY(CloneTree(source, options));
+  TRY(AttachTree(tree, target), "bind {}", source);
   return base::Ok();
 }
 

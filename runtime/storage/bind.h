@@ -5,6 +5,7 @@
 #include <string>
 
 #include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
 
 namespace storage {
 
@@ -16,15 +17,17 @@ struct CloneOptions {
   bool follow_source = false;
 };
 
-// Clones `source` (a directory or any other file) and attaches it at `target`, which exists and is
-// of the same sort. The read-only flag is on before the clone is attached, because what a peer
-// mount namespace (virtiofsd's) received by propagation does not change any more. The clone never
-// shares a peer group with the source: unmounting below `target` must not unmount on the host.
-// Linux 5.12 or later (mount_setattr).
+// A clone of `source` (a directory or any other file) that is attached nowhere yet, and lies in no
+// mount namespace; closing it undoes it. It never shares a peer group with the source: unmounting
+// below it must not unmount on the host. Linux 5.12 or later (mount_setattr).
+base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOptions& options);
+
+// Attaches a clone at `target` in the caller's mount namespace, which exists and is of the same
+// sort.
+base::Result<void> AttachTree(base::BorrowedFd tree, const std::string& target);
+
+// Both.
 base::Result<void> AttachClone(const std::string& source, const std::string& target,
                                const CloneOptions& options);
-
-// Makes `target` as AttachClone wants it: a directory if `source` is one, else an empty file.
-base::Result<void> MakeMountPoint(const std::string& source, const std::string& target);
 
 }  // namespace storage

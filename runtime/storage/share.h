@@ -1,5 +1,9 @@
-// The directory of a pod that virtiofsd serves: a shared tmpfs of mount points, in which each
-// container has <id>/rootfs and <id>/mounts/<n>. Thread rule: reentrant, blocks.
+// The directory of a pod that virtiofsd serves: a tmpfs of mount points, in which each container
+// has <id>/rootfs and <id>/mounts/<n>.
+//
+// The host sees the mount points empty: what is mounted there is so in virtiofsd's mount namespace
+// alone, so that no directory of the host is busy because a container has it. Thread rule:
+// reentrant, blocks.
 //
 // Trust: the guest may ask virtiofsd for anything below it, and for nothing else.
 #pragma once
@@ -9,25 +13,35 @@
 #include <vector>
 
 #include "runtime/base/result.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/storage/bind.h"
 
 namespace storage {
 
-// Makes `directory` and mounts it: shared, so that what is mounted in it later propagates into the
-// namespace of a virtiofsd that runs already.
+// Makes `directory` and mounts it.
 base::Result<void> MakeShare(const std::string& directory);
 
-// A clone of `rootfs` at <share>/<container_id>/rootfs.
-base::Result<void> ShareRootfs(const std::string& share, const std::string& container_id,
-                               const std::string& rootfs);
+// What a container is to find in the share, cloned and not yet there.
+struct SharedTree {
+  base::UniqueFd tree;
+  std::string path;  // below the share
+};
 
-// A clone of `source` at <share>/<container_id>/mounts/<index>.
-base::Result<void> ShareBind(const std::string& share, const std::string& container_id,
-                             size_t index, const std::string& source, const CloneOptions& options);
+// A clone of `rootfs` for <container_id>/rootfs.
+base::Result<SharedTree> CloneRootfs(const std::string& container_id, const std::string& rootfs);
 
-// Whether that clone has mounts of its source below it, which a recursive one brings along.
-base::Result<bool> HasMountsBelow(const std::string& share, const std::string& container_id,
-                                  size_t index);
+// A clone of `source` for <container_id>/mounts/<index>.
+base::Result<SharedTree> CloneBind(const std::string& container_id, size_t index,
+                                   const std::string& source, const CloneOptions& options);
+
+// Whether something is mounted below `source`, which a recursive clone brings along.
+base::Result<bool> HasMountsBelow(const std::string& source);
+
+// Makes the mount points and attaches `trees`. `server`: pidfd of the virtiofsd that has `share`
+// for its root directory; kFailedPrecondition if it has not (yet). After a failure UnshareContainer
+// removes what there is.
+base::Result<void> AttachToShare(const std::string& share, base::BorrowedFd server,
+                                 std::span<const SharedTree> trees);
 
 // Removes the container's part. Idempotent.
 base::Result<void> UnshareContainer(const std::string& share, const std::string& container_id);

@@ -2,15 +2,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "runtime/base/file.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/storage/bind.h"
 #include "runtime/storage/mount_options.h"
 #include "runtime/storage/rootfs.h"
@@ -137,92 +142,161 @@ TEST_F(Mounting, TargetMayNotLeaveTheRootfs) {
   EXPECT_FALSE(MountRootfs({&mount, 1}, root_ + "/rootfs"));
 }
 
-TEST_F(Mounting, ReadOnlyBindIsReadOnlyOnTheHost) {
-  const std::string share = root_ + "/share";
-  ASSERT_TRUE(MakeShare(share));
-  ASSERT_TRUE(ShareBind(share, "c", 0, Dir("src"), {.read_only = true}));
-  EXPECT_FALSE(base::Open(share + "/c/mounts/0/new", O_WRONLY | O_CREAT, 0644));
+// virtiofsd's place in the world: a process in a mount namespace of its own, whose root directory
+// is the share.
+class FileServer {
+ public:
+  explicit FileServer(const std::string& share) {
+    int ready[2];
+    EXPECT_EQ(pipe(ready), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      if (unshare(CLONE_NEWNS) != 0 ||
+          mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0 ||
+          mount(share.c_str(), share.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
+          chdir(share.c_str()) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
+          umount2(".", MNT_DETACH) != 0 || write(ready[1], "", 1) != 1) {
+        _exit(1);
+      }
+      pause();
+      _exit(0);
+    }
+    close(ready[1]);
+    char byte = 0;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    pidfd_.Reset(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+    EXPECT_TRUE(pidfd_);
+  }
+  ~FileServer() { Kill(); }
+  FileServer(const FileServer&) = delete;
+  FileServer& operator=(const FileServer&) = delete;
+  void Kill() {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  base::BorrowedFd pidfd() const { return pidfd_; }
+  // What it sees of a path of the share.
+  std::string In(const std::string& path) const {
+    return fmt::format("/proc/{}/root/{}", pid_, path);
+  }
+
+ private:
+  pid_t pid_ = 0;
+  base::UniqueFd pidfd_;
+};
+
+class Sharing : public Mounting {
+ protected:
+  void SetUp() override {
+    Mounting::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    share_ = root_ + "/share";
+    ASSERT_TRUE(MakeShare(share_));
+    server_.emplace(share_);
+  }
+  void Bind(size_t index, const std::string& source, const CloneOptions& options) {
+    auto tree = CloneBind("c", index, source, options);
+    ASSERT_TRUE(tree) << tree.error().Message();
+    const auto attached = AttachToShare(share_, server_->pidfd(), {&*tree, 1});
+    ASSERT_TRUE(attached) << attached.error().Message();
+  }
+  std::string share_;
+  std::optional<FileServer> server_;
+};
+
+TEST_F(Sharing, ReadOnlyBindIsReadOnlyForTheServer) {
+  Bind(0, Dir("src"), {.read_only = true});
+  EXPECT_FALSE(base::Open(server_->In("c/mounts/0/new"), O_WRONLY | O_CREAT, 0644));
   EXPECT_EQ(errno, EROFS);
   EXPECT_TRUE(base::Open(root_ + "/src/new", O_WRONLY | O_CREAT, 0644));
 }
 
 // OCI runtime-spec 1.2, config.md "Linux mount options": "ro" is of the mount itself, "rro" of
 // those below it, too.
-TEST_F(Mounting, ReadOnlyLeavesInnerMountsWritableAndIsToldOfThem) {
+TEST_F(Sharing, ReadOnlyLeavesInnerMountsWritable) {
   const std::string inner = Dir("src/inner");
+  EXPECT_FALSE(*HasMountsBelow(root_ + "/src"));
   ASSERT_EQ(mount("t", inner.c_str(), "tmpfs", 0, nullptr), 0);
-  const std::string share = root_ + "/share";
-  ASSERT_TRUE(MakeShare(share));
-  ASSERT_TRUE(ShareBind(share, "c", 0, root_ + "/src", {.read_only = true}));
-  EXPECT_FALSE(base::Open(share + "/c/mounts/0/new", O_WRONLY | O_CREAT, 0644));
+  EXPECT_TRUE(*HasMountsBelow(root_ + "/src/../src"));
+  EXPECT_FALSE(*HasMountsBelow(inner));
+  EXPECT_FALSE(HasMountsBelow(root_ + "/nowhere"));
+  Bind(0, root_ + "/src", {.read_only = true});
+  EXPECT_FALSE(base::Open(server_->In("c/mounts/0/new"), O_WRONLY | O_CREAT, 0644));
   EXPECT_EQ(errno, EROFS);
-  EXPECT_TRUE(base::Open(share + "/c/mounts/0/inner/new", O_WRONLY | O_CREAT, 0644));
-  const auto below = HasMountsBelow(share, "c", 0);
-  ASSERT_TRUE(below);
-  EXPECT_TRUE(*below);
-  ASSERT_TRUE(ShareBind(share, "c", 1, root_ + "/src", {.recursive = false, .read_only = true}));
-  const auto alone = HasMountsBelow(share, "c", 1);
-  ASSERT_TRUE(alone);
-  EXPECT_FALSE(*alone);
-  ASSERT_TRUE(ShareBind(share, "c", 2, root_ + "/src", {.read_only_recursive = true}));
-  EXPECT_FALSE(base::Open(share + "/c/mounts/2/inner/new2", O_WRONLY | O_CREAT, 0644));
+  EXPECT_TRUE(base::Open(server_->In("c/mounts/0/inner/new"), O_WRONLY | O_CREAT, 0644));
+  Bind(1, root_ + "/src", {.recursive = false});
+  EXPECT_FALSE(std::filesystem::exists(server_->In("c/mounts/1/inner/new")));
+  Bind(2, root_ + "/src", {.read_only_recursive = true});
+  EXPECT_FALSE(base::Open(server_->In("c/mounts/2/inner/new2"), O_WRONLY | O_CREAT, 0644));
   EXPECT_EQ(errno, EROFS);
 }
 
 // The clone must not be a peer of the source: else unmounting it would unmount the host's.
-TEST_F(Mounting, UnsharingLeavesTheHostsMountsAlone) {
+TEST_F(Sharing, UnsharingLeavesTheHostsMountsAlone) {
   const std::string inner = Dir("src/inner");
   ASSERT_EQ(mount("t", inner.c_str(), "tmpfs", 0, nullptr), 0);
   WriteTo(inner + "/f", "kept");
-  const std::string share = root_ + "/share";
-  ASSERT_TRUE(MakeShare(share));
-  ASSERT_TRUE(ShareRootfs(share, "c", root_ + "/src"));
-  EXPECT_EQ(ReadFrom(share + "/c/rootfs/inner/f"), "kept");
-  ASSERT_TRUE(UnshareContainer(share, "c"));
-  EXPECT_FALSE(std::filesystem::exists(share + "/c"));
+  {
+    const auto rootfs = CloneRootfs("c", root_ + "/src");
+    ASSERT_TRUE(rootfs);
+    ASSERT_TRUE(AttachToShare(share_, server_->pidfd(), {&*rootfs, 1}));
+  }
+  EXPECT_EQ(ReadFrom(server_->In("c/rootfs/inner/f")), "kept");
+  EXPECT_FALSE(std::filesystem::exists(share_ + "/c/rootfs/inner")) << "mounted on the host";
+  ASSERT_TRUE(UnshareContainer(share_, "c"));
+  EXPECT_FALSE(std::filesystem::exists(share_ + "/c"));
+  EXPECT_FALSE(std::filesystem::exists(server_->In("c")));
   EXPECT_EQ(ReadFrom(inner + "/f"), "kept");
-  EXPECT_TRUE(UnshareContainer(share, "c")) << "twice";
+  EXPECT_TRUE(UnshareContainer(share_, "c")) << "twice";
 }
 
-TEST_F(Mounting, FileBindAndCleanUpTwice) {
-  const std::string share = root_ + "/share";
-  ASSERT_TRUE(MakeShare(share));
+// A volume's directory is the host's to remove as soon as it has unmounted what was in it.
+TEST_F(Sharing, NoDirectoryOfTheHostIsBusy) {
+  const std::string inner = Dir("src/inner");
+  ASSERT_EQ(mount("t", inner.c_str(), "tmpfs", 0, nullptr), 0);
+  const auto before = CloneBind("c", 1, root_ + "/src", {});  // attached nowhere yet
+  ASSERT_TRUE(before);
+  Bind(0, root_ + "/src", {});
+  ASSERT_EQ(umount2(inner.c_str(), MNT_DETACH), 0);
+  EXPECT_EQ(rmdir(inner.c_str()), 0) << strerror(errno);
+}
+
+// OCI runtime-spec 1.2, config.md "rslave".
+TEST_F(Sharing, LaterMountsOfTheSourceAreSeenWhereTheyAreWanted) {
+  const std::string inner = Dir("src/inner");
+  Bind(0, root_ + "/src", {.follow_source = true});
+  Bind(1, root_ + "/src", {});
+  ASSERT_EQ(mount("t", inner.c_str(), "tmpfs", 0, nullptr), 0);
+  WriteTo(inner + "/f", "later");
+  EXPECT_EQ(ReadFrom(server_->In("c/mounts/0/inner/f")), "later");
+  EXPECT_FALSE(std::filesystem::exists(server_->In("c/mounts/1/inner/f")));
+}
+
+TEST_F(Sharing, FileBindAndCleanUpTwice) {
   WriteTo(root_ + "/hosts", "127.0.0.1");
-  ASSERT_TRUE(ShareBind(share, "c", 3, root_ + "/hosts", {}));
-  EXPECT_EQ(ReadFrom(share + "/c/mounts/3"), "127.0.0.1");
-  EXPECT_TRUE(UnshareContainer(share, "c"));
-  EXPECT_TRUE(UnmountTree(share));
-  EXPECT_TRUE(UnmountTree(share));
+  Bind(3, root_ + "/hosts", {});
+  EXPECT_EQ(ReadFrom(server_->In("c/mounts/3")), "127.0.0.1");
+  EXPECT_TRUE(UnshareContainer(share_, "c"));
+  server_->Kill();
+  EXPECT_TRUE(UnmountTree(share_));
+  EXPECT_TRUE(UnmountTree(share_));
   EXPECT_EQ(ReadFrom(root_ + "/hosts"), "127.0.0.1");
 }
 
-// What virtiofsd relies on: a namespace that is a slave of ours sees what is mounted later, and
-// sees it read-only where it is.
-TEST_F(Mounting, LaterMountsPropagateToASlaveWithTheirFlags) {
-  const std::string share = root_ + "/share";
-  ASSERT_TRUE(MakeShare(share));
-  WriteTo(Dir("src") + "/f", "x");
-  int to_child[2];
-  ASSERT_EQ(pipe(to_child), 0);
-  int from_child[2];
-  ASSERT_EQ(pipe(from_child), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    char byte = 0;
-    if (unshare(CLONE_NEWNS) != 0) _exit(2);
-    if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) _exit(3);
-    if (write(from_child[1], "", 1) != 1 || read(to_child[0], &byte, 1) != 1) _exit(4);
-    if (access((share + "/c/mounts/0/f").c_str(), R_OK) != 0) _exit(5);
-    _exit(access((share + "/c/mounts/0/f").c_str(), W_OK) == 0 ? 6 : 0);
-  }
-  char byte = 0;
-  ASSERT_EQ(read(from_child[0], &byte, 1), 1);
-  ASSERT_TRUE(ShareBind(share, "c", 0, root_ + "/src", {.read_only = true}));
-  ASSERT_EQ(write(to_child[1], "", 1), 1);
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  for (const int fd : {to_child[0], to_child[1], from_child[0], from_child[1]}) close(fd);
+TEST_F(Sharing, AServerElsewhereOrGoneIsSaidSo) {
+  const auto tree = CloneBind("c", 0, Dir("src"), {});
+  ASSERT_TRUE(tree);
+  const base::UniqueFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  const auto elsewhere = AttachToShare(share_, self, {&*tree, 1});
+  ASSERT_FALSE(elsewhere);
+  EXPECT_EQ(elsewhere.error().code(), base::Code::kFailedPrecondition);
+  server_->Kill();
+  const auto gone = AttachToShare(share_, server_->pidfd(), {&*tree, 1});
+  ASSERT_FALSE(gone);
+  EXPECT_THAT(gone.error().Message(), ::testing::HasSubstr("mount namespace"));
+  EXPECT_TRUE(UnshareContainer(share_, "c"));
 }
 
 }  // namespace

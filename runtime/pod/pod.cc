@@ -227,8 +227,15 @@ void Pod::Delete(const std::string& id, const std::string& exec_id, ExitCallback
     return done(MakeError(Code::kFailedPrecondition, "it is being deleted already"));
   }
   process->deleting = true;
-  // Never started: deleting it is its end.
-  if (state == Process::State::kCreated) ProcessEnded(process, kKilledStatus);
+  // Never started: deleting it is its end. A container's init has been there, and is killed; of an
+  // exec there was nothing yet (containerd cmd/containerd-shim-runc-v2/process/exec_state.go).
+  if (state == Process::State::kCreated) {
+    if (exec_id.empty()) {
+      ProcessEnded(process, kKilledStatus);
+    } else {
+      process->process.NeverStarts(ExitNow(0, 0));
+    }
+  }
   if (!exec_id.empty()) return DeleteExec(container, process, std::move(done));
   if (!machine_running() || container->sandbox()) {
     return DrainAndRemove(container, std::move(done));

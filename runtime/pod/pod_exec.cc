@@ -123,7 +123,7 @@ void Pod::FailExec(const ContainerPtr& container, const ProcessPtr& exec, base::
   LOG_INFO("container {} exec {}: {}", container->id(), exec->exec_id, error.Trail());
   EndAnchor(exec);
   exec->stdio.Close();
-  exec->process.FailStart(ExitNow(0, kNeverRan));
+  exec->process.NeverStarts(ExitNow(0, kNeverRan));
   done(std::move(error));
 }
 

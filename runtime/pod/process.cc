@@ -43,11 +43,12 @@ void Process::FinishStart(bool started) {
   if (const std::optional<ExitInfo> held = std::exchange(held_, std::nullopt)) Exited(*held);
 }
 
-void Process::FailStart(const ExitInfo& exit) {
-  if (state_ != State::kStarting) return;
+void Process::NeverStarts(const ExitInfo& exit) {
+  if (state_ != State::kStarting && state_ != State::kCreated) return;
   on_exit_ = nullptr;
-  held_ = exit;
+  held_.reset();
   FinishStart(false);
+  Exited(exit);
 }
 
 void Process::Exited(const ExitInfo& exit) {

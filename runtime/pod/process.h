@@ -35,9 +35,9 @@ class Process {
   // The agent's answer, which the caller passes on before it returns to the loop. A failed start
   // goes back to CREATED.
   void FinishStart(bool started);
-  // The start failed and it will not be tried again: STOPPED, and the waiters are released, but
-  // `on_exit` is not called, for a process that never was.
-  void FailStart(const ExitInfo& exit);
+  // The start failed and will not be tried again, or none was tried before Delete: STOPPED, and the
+  // waiters are released, but `on_exit` is not called, for a process that never was.
+  void NeverStarts(const ExitInfo& exit);
   // Any time, any number of times; the first counts.
   void Exited(const ExitInfo& exit);
   // Dropped without a call once `caller` has expired.

@@ -94,13 +94,26 @@ TEST_F(ProcessTest, AllWaitersHearButThoseThatHungUp) {
   EXPECT_EQ(heard_by_gone, 0);
 }
 
+TEST_F(ProcessTest, WhatIsDeletedBeforeItsStartHasNoExit) {
+  int heard = 0;
+  process_->Wait(caller_, [&](base::Result<ExitInfo> exit) {
+    heard += exit && exit->exit_status == 0 ? 1 : 0;
+  });
+  process_->NeverStarts(Exit(0));
+  Turn();
+  EXPECT_EQ(heard, 1);
+  EXPECT_EQ(exits_, 0);
+  EXPECT_EQ(process_->status(), Status::kStopped);
+  EXPECT_TRUE(process_->exit());
+}
+
 TEST_F(ProcessTest, AStartThatFailsForGoodReleasesItsWaitersWithoutAnExit) {
   int heard = 0;
   process_->Wait(caller_, [&](base::Result<ExitInfo> exit) {
     heard += exit && exit->exit_status == 255 ? 1 : 0;
   });
   ASSERT_TRUE(process_->BeginStart());
-  process_->FailStart(Exit(255));
+  process_->NeverStarts(Exit(255));
   Turn();
   EXPECT_EQ(heard, 1);
   EXPECT_EQ(process_->status(), Status::kStopped);

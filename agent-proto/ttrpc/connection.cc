@@ -85,7 +85,9 @@ void Connection::WriteSome() {
     if (out_.capacity() > kReadBytes) out_.shrink_to_fit();
   }
   UpdateEvents();
-  if (!was_drained && drained() && callbacks_.on_drained) callbacks_.on_drained();
+  if (was_drained || !drained()) return;
+  if (closing_) return Fail();
+  if (callbacks_.on_drained) callbacks_.on_drained();
 }
 
 void Connection::UpdateEvents() {
@@ -93,6 +95,11 @@ void Connection::UpdateEvents() {
   if (closed_ || wanted == events_) return;
   events_ = wanted;
   if (!watch_.SetEvents(wanted)) Fail();
+}
+
+void Connection::CloseWhenDrained() {
+  closing_ = true;
+  if (drained()) Fail();
 }
 
 void Connection::Close() {

@@ -40,6 +40,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Send(uint32_t stream_id, MessageType type, uint8_t flags, std::string_view data);
   bool drained() const { return out_.size() == written_; }
   bool closed() const { return closed_; }
+  // Ends it once everything sent has been taken: on_closed follows.
+  void CloseWhenDrained();
   // No callback follows.
   void Close();
 
@@ -62,7 +64,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string out_;
   size_t written_ = 0;  // of out_
   bool closed_ = false;
-  bool silent_ = false;  // Close was called
+  bool closing_ = false;  // CloseWhenDrained was called
+  bool silent_ = false;   // Close was called
 };
 
 }  // namespace ttrpc

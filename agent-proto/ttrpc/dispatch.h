@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent-proto/ttrpc/server_stream.h"
 #include "runtime/base/result.h"
 
 namespace ttrpc {
@@ -32,9 +33,14 @@ using Reply = std::function<void(base::Result<std::string>)>;
 using Handler =
     std::function<void(const CallContext& context, std::string_view payload, Reply reply)>;
 
+// Called for each stream that a client opens, before its first message.
+using StreamHandler = std::function<StreamEvents(const CallContext& context, ServerStream stream)>;
+
 class ServiceTable {
  public:
   void Register(std::string service, std::string method, Handler handler);
+  // A method that streams both ways; over ttrpc only.
+  void RegisterStream(std::string service, std::string method, StreamHandler handler);
 
   // A handler in terms of messages: void(const CallContext&, const Request&,
   // std::function<void(Result<Response>)>). A payload that does not parse is kInvalidArgument.
@@ -64,9 +70,12 @@ class ServiceTable {
 
   // kUnimplemented, naming the service or the method that is not there.
   base::Result<const Handler*> Find(const std::string& service, const std::string& method) const;
+  // Null if no such method streams.
+  const StreamHandler* FindStream(const std::string& service, const std::string& method) const;
 
  private:
   std::map<std::string, std::map<std::string, Handler>> services_;
+  std::map<std::pair<std::string, std::string>, StreamHandler> streams_;
 };
 
 }  // namespace ttrpc

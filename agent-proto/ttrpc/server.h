@@ -1,4 +1,4 @@
-// Serves a ServiceTable over ttrpc (containerd/ttrpc PROTOCOL.md), unary calls.
+// Serves a ServiceTable over ttrpc (containerd/ttrpc PROTOCOL.md): unary calls and streams.
 //
 // Thread rule: bound to the event loop. Ownership: the server owns its listener and connections.
 // Requests of one connection run concurrently; a frame over 4 MiB is discarded and answered

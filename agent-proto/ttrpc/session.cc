@@ -21,8 +21,17 @@ base::Result<std::shared_ptr<Session>> Session::Create(base::EventLoop& loop,
   session->connection_ =
       TRY(Connection::Create(loop, std::move(socket),
                              {.on_frame = [raw](const Frame& frame) { raw->OnFrame(frame); },
-                              .on_closed = std::move(on_closed),
-                              .on_drained = std::move(on_drained)}));
+                              .on_closed =
+                                  [raw, on_closed = std::move(on_closed)] {
+                                    const std::shared_ptr<Session> self = raw->shared_from_this();
+                                    self->OnClosed();
+                                    on_closed();
+                                  },
+                              .on_drained =
+                                  [raw, on_drained = std::move(on_drained)] {
+                                    raw->OnDrained();
+                                    on_drained();
+                                  }}));
   return session;
 }
 
@@ -33,19 +42,19 @@ Session::~Session() {
 void Session::OnFrame(const Frame& frame) {
   const std::shared_ptr<Session> self = shared_from_this();  // a handler may drop the server
   if (frame.oversize) {
-    Answer(frame.stream_id,
-           MakeError(Code::kResourceExhausted, "message of {} bytes, at most {} are allowed",
-                     frame.length, kMaxDataBytes));
+    const base::Error error =
+        MakeError(Code::kResourceExhausted, "message of {} bytes, at most {} are allowed",
+                  frame.length, kMaxDataBytes);
+    if (streams_.count(frame.stream_id) != 0) return BreakStream(frame.stream_id, error);
+    Answer(frame.stream_id, base::Error(error.code(), error.Message()));
     return;
   }
   switch (static_cast<MessageType>(frame.type)) {
     case MessageType::kRequest:
-      OnRequest(frame.stream_id, frame.data);
+      OnRequest(frame);
       return;
     case MessageType::kData:
-      // No method here streams, so no stream takes data.
-      Answer(frame.stream_id,
-             MakeError(Code::kInvalidArgument, "stream {} takes no data", frame.stream_id));
+      OnData(frame);
       return;
     case MessageType::kResponse:
       return;
@@ -53,7 +62,8 @@ void Session::OnFrame(const Frame& frame) {
   // PROTOCOL.md: unknown types are ignored.
 }
 
-void Session::OnRequest(uint32_t stream_id, std::string_view data) {
+void Session::OnRequest(const Frame& frame) {
+  const uint32_t stream_id = frame.stream_id;
   if (stream_id % 2 != 1) {
     Answer(stream_id,
            MakeError(Code::kInvalidArgument,
@@ -67,10 +77,15 @@ void Session::OnRequest(uint32_t stream_id, std::string_view data) {
   }
   last_stream_id_ = stream_id;
   wire::Request request;
-  if (!request.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
+  if (!request.ParseFromString(frame.data)) {
     Answer(stream_id, MakeError(Code::kInvalidArgument, "the data is no ttrpc.Request"));
     return;
   }
+  if (const StreamHandler* handler = table_.FindStream(request.service(), request.method())) {
+    OpenStream(frame, request, *handler);
+    return;
+  }
+  streams_only_ = false;
   if (calls_.size() >= kMaxCalls) {
     Answer(stream_id,
            MakeError(Code::kResourceExhausted, "{} calls of this connection wait", calls_.size()));
@@ -79,20 +94,27 @@ void Session::OnRequest(uint32_t stream_id, std::string_view data) {
   Dispatch(stream_id, request);
 }
 
+CallContext Session::ContextOf(const wire::Request& request, const std::shared_ptr<void>& token) {
+  CallContext context;
+  for (const wire::KeyValue& pair : request.metadata()) {
+    context.metadata[pair.key()] = pair.value();
+  }
+  if (request.timeout_nano() > 0) {
+    context.timeout = std::chrono::nanoseconds(request.timeout_nano());
+  }
+  context.connection = token;
+  return context;
+}
+
 void Session::Dispatch(uint32_t stream_id, const wire::Request& request) {
   auto handler = table_.Find(request.service(), request.method());
   if (!handler) {
     Answer(stream_id, std::move(handler.error()));
     return;
   }
-  CallContext context;
-  for (const wire::KeyValue& pair : request.metadata()) {
-    context.metadata[pair.key()] = pair.value();
-  }
   Call call{std::make_shared<char>(), {}};
-  context.connection = call.token;
-  if (request.timeout_nano() > 0) {
-    context.timeout = std::chrono::nanoseconds(request.timeout_nano());
+  const CallContext context = ContextOf(request, call.token);
+  if (context.timeout) {
     // A client never says that it has given up; after this time it surely has.
     call.deadline = loop_.After(*context.timeout, [this, stream_id] {
       Finish(stream_id, MakeError(Code::kDeadlineExceeded, "context deadline exceeded"));

@@ -27,6 +27,15 @@ ttrpc::ServiceTable MakeTable() {
                     const ttrpc::Reply& reply) { reply(std::string(payload)); });
   // Keeps its reply for ever.
   table.Register("s", "Hang", [](const ttrpc::CallContext&, std::string_view, ttrpc::Reply) {});
+  table.RegisterStream("s", "Stream", [](const ttrpc::CallContext&, ttrpc::ServerStream stream) {
+    ttrpc::StreamEvents events;
+    events.on_message = [stream](std::string_view message) mutable {
+      if (stream.ready()) stream.Send(message);
+      if (message.empty()) stream.End();
+    };
+    events.on_close = [stream]() mutable { stream.End(); };
+    return events;
+  });
   return table;
 }
 

@@ -23,11 +23,11 @@ namespace pod {
 // The init, or an exec.
 struct ContainerProcess {
   ContainerProcess(base::EventLoop& loop, std::string id_of_exec, Stdio::Paths stdio_paths,
-                   std::function<void(const ExitInfo&)> on_exit)
+                   ClientStreams* streams, std::function<void(const ExitInfo&)> on_exit)
       : exec_id(std::move(id_of_exec)),
         paths(stdio_paths),
         process(loop, std::move(on_exit)),
-        stdio(loop, std::move(stdio_paths)) {}
+        stdio(loop, std::move(stdio_paths), streams) {}
 
   const std::string exec_id;  // empty: the init
   const Stdio::Paths paths;
@@ -42,11 +42,11 @@ struct ContainerProcess {
 using ProcessPtr = std::shared_ptr<ContainerProcess>;  // shared: callbacks hold weak ones
 
 struct Container {
-  Container(base::EventLoop& loop, const std::string& ns, CreateRequest create_request,
+  Container(base::EventLoop& loop, const PodOptions& options, CreateRequest create_request,
             std::function<void(const ExitInfo&)> on_exit)
       : request(std::move(create_request)),
-        init(std::make_shared<ContainerProcess>(loop, "", PathsOf(request, ns),
-                                                std::move(on_exit))) {}
+        init(std::make_shared<ContainerProcess>(loop, "", PathsOf(request, options.ns),
+                                                options.streams, std::move(on_exit))) {}
   static Stdio::Paths PathsOf(const CreateRequest& request, const std::string& ns) {
     return {request.stdin_path, request.stdout_path, request.stderr_path,
             request.terminal,   request.id,          ns};
@@ -74,6 +74,7 @@ struct Container {
   bool stdio_open = false;
   bool asked_guest = false;  // CreateContainer was called
   bool failed = false;       // being undone
+  bool ended = false;        // its init has, though nobody may have been told yet
   base::Timer oom_pause;     // before the agent is asked again
 
   bool created() const { return !create_done && !failed; }

@@ -130,7 +130,15 @@ void Pod::ContainerEnded(const ContainerPtr& container, uint32_t exit_status) {
     if (exec->process.state() != Process::State::kCreated) ProcessEnded(exec, kKilledStatus);
   }
   container->paused = false;
-  ProcessEnded(container->init, exit_status);
+  if (std::exchange(container->ended, true)) return;
+  // containerd (client/task.go, Delete) stops reading from streams as soon as it hears of the exit,
+  // so it hears of it when it has read them.
+  const ProcessPtr& init = container->init;
+  EndAnchor(init);
+  init->stdio.WhenTaken(shutting_down_ ? std::chrono::nanoseconds(0) : kDrainLimit,
+                        [weak = std::weak_ptr(init), exit = ExitNow(init->pid, exit_status)] {
+                          if (const ProcessPtr ended = weak.lock()) ended->process.Exited(exit);
+                        });
 }
 
 void Pod::EndAnchor(const ProcessPtr& process) {

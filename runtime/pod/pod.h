@@ -19,6 +19,7 @@
 
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
+#include "runtime/pod/client_streams.h"
 #include "runtime/storage/mount.h"
 
 namespace pod {
@@ -166,9 +167,12 @@ struct PodOptions {
   std::string ns;
   std::string pod_id;
   bool debug = false;
+  // Where clients' streams come in; null: there are none.
+  ClientStreams* streams = nullptr;
 };
 
-// `loop` must outlive the pod. `on_event` is never called from inside a call into the pod.
+// `loop` and `options.streams` must outlive the pod. `on_event` is never called from inside a call
+// into the pod.
 base::Result<std::unique_ptr<PodInterface>> CreatePod(base::EventLoop& loop, PodOptions options,
                                                       std::function<void(const Event&)> on_event);
 

@@ -35,7 +35,7 @@ void Pod::CreateContainer(CreateRequest request, PidCallback done) {
   }
   const std::string id = request.id;
   auto container = std::make_shared<Container>(
-      loop_, options_.ns, std::move(request), [this, id](const ExitInfo& exit) {
+      loop_, options_, std::move(request), [this, id](const ExitInfo& exit) {
         on_event_({.kind = Event::Kind::kExit, .container_id = id, .exec_id = {}, .exit = exit});
       });
   container->create_done = std::move(done);

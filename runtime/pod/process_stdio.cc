@@ -10,12 +10,12 @@ using base::MakeError;
 
 constexpr const char* kNames[] = {"stdin", "stdout", "stderr"};
 
-base::Result<InputFifo> OpenStdin(const std::string& uri) {
-  const StdioUri in = TRY(ParseStdioUri(uri));
-  if (in.takes_both()) {
-    return MakeError(Code::kInvalidArgument, "stdin {}: only a fifo or a file can be read", uri);
+base::Result<OpenedStream> OpenStream(ClientStreams* streams, const StdioUri& uri, bool output) {
+  if (streams == nullptr) {
+    return MakeError(Code::kUnimplemented, "streaming_id {}: streams are not served here",
+                     uri.stream_id);
   }
-  return OpenInput(in.path);
+  return output ? streams->OpenOutput(uri.stream_id) : streams->OpenInput(uri.stream_id);
 }
 
 }  // namespace
@@ -39,11 +39,24 @@ void Stdio::Open(std::function<void(base::Result<void>)> done) {
   on_open_ = std::move(done);
   opening_ = 1;  // ours, so that nothing finishes before all have begun
   if (wants(StreamKind::kStdin)) {
-    base::Result<InputFifo> input = OpenStdin(paths_.in);
+    base::Result<InputFifo> input = OpenStdin();
     if (!input) return FinishOpening(std::move(input.error()));
     input_fifo_ = std::move(*input);
   }
   FinishOpening(OpenOutputs());
+}
+
+base::Result<InputFifo> Stdio::OpenStdin() {
+  const StdioUri in = TRY(ParseStdioUri(paths_.in));
+  if (in.takes_both()) {
+    return MakeError(Code::kInvalidArgument,
+                     "stdin {}: only a fifo, a file or a stream can be read", paths_.in);
+  }
+  if (in.kind != StdioUri::Kind::kStream) return OpenInput(in.path);
+  OpenedStream opened = TRY(OpenStream(streams_, in, /*output=*/false), "stdin");
+  input_stream_ = std::move(opened.stream);
+  if (input_closed_) input_stream_->CloseInput();
+  return InputFifo{std::move(opened.pipe), {}};
 }
 
 // The target of stdout decides for both.
@@ -59,17 +72,17 @@ base::Result<void> Stdio::OpenOutputs() {
       }
       return base::Ok();
     case StdioUri::Kind::kPath:
+    case StdioUri::Kind::kStream:
       break;
   }
-  if (wants(StreamKind::kStdout)) OpenOutput(StreamKind::kStdout, out.path);
+  if (wants(StreamKind::kStdout)) TRY(OpenOutput(StreamKind::kStdout, out));
   if (!wants(StreamKind::kStderr)) return base::Ok();
   const StdioUri err = TRY(ParseStdioUri(paths_.err));
   if (err.takes_both()) {
     return MakeError(Code::kInvalidArgument, "stderr {}: only stdout may name a file or a program",
                      paths_.err);
   }
-  OpenOutput(StreamKind::kStderr, err.path);
-  return base::Ok();
+  return OpenOutput(StreamKind::kStderr, err);
 }
 
 base::Result<void> Stdio::StartLogProgram(const StdioUri& uri) {
@@ -86,10 +99,23 @@ base::Result<void> Stdio::StartLogProgram(const StdioUri& uri) {
   return base::Ok();
 }
 
-void Stdio::OpenOutput(StreamKind kind, const std::string& path) {
+base::Result<void> Stdio::OpenOutput(StreamKind kind, const StdioUri& uri) {
+  if (uri.kind == StdioUri::Kind::kStream) {
+    Output& out = output(kind);
+    OpenedStream opened =
+        TRY(OpenStream(streams_, uri, /*output=*/true), "{}", kNames[static_cast<int>(kind)]);
+    out.stream = std::move(opened.stream);
+    out.taken = false;
+    out.stream->WhenTaken([this, kind] {
+      output(kind).taken = true;
+      CheckTaken();
+    });
+    out.fifo = OutputFifo{std::move(opened.pipe), {}};
+    return base::Ok();
+  }
   ++opening_;
   output(kind).opener =
-      OutputOpener::Open(loop_, path, [this, kind](base::Result<OutputFifo> opened) {
+      OutputOpener::Open(loop_, uri.path, [this, kind](base::Result<OutputFifo> opened) {
         const std::unique_ptr<OutputOpener> opener = std::move(output(kind).opener);
         if (!opened) {
           opened.error().Push(__FILE__, __LINE__, "{}", kNames[static_cast<int>(kind)]);
@@ -98,6 +124,7 @@ void Stdio::OpenOutput(StreamKind kind, const std::string& path) {
         output(kind).fifo = std::move(*opened);
         FinishOpening(base::Ok());
       });
+  return base::Ok();
 }
 
 // Reports the first failure, or that the last has been opened; from the loop, never from a caller.
@@ -143,6 +170,7 @@ base::Result<void> Stdio::Attach(StreamKind kind, base::UniqueFd stream, stream:
 void Stdio::CloseInput() {
   input_closed_ = true;
   if (input_) input_->CloseInput();
+  if (input_stream_) input_stream_->CloseInput();
 }
 
 void Stdio::Close() {
@@ -154,8 +182,10 @@ void Stdio::Close() {
     out.fifo.reset();
     out.relay.reset();
     out.ended = true;
+    out.taken = true;
   }
   CheckDrained();
+  CheckTaken();
 }
 
 bool Stdio::drained() const {
@@ -190,6 +220,25 @@ void Stdio::WhenDrained(std::chrono::nanoseconds limit, std::function<void()> do
     CheckDrained();
   });
   CheckDrained();
+}
+
+void Stdio::WhenTaken(std::chrono::nanoseconds limit, std::function<void()> done) {
+  on_taken_ = std::move(done);
+  taken_limit_ = loop_.After(limit, [this] {
+    for (Output& out : outputs_) out.taken = true;
+    CheckTaken();
+  });
+  CheckTaken();
+}
+
+void Stdio::CheckTaken() {
+  if (!on_taken_) return;
+  for (const Output& out : outputs_) {
+    if (out.attached && !out.taken) return;
+  }
+  taken_limit_.Cancel();
+  const auto done = std::exchange(on_taken_, nullptr);
+  done();
 }
 
 }  // namespace pod

@@ -14,6 +14,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/pod/client_streams.h"
 #include "runtime/pod/fifo.h"
 #include "runtime/pod/log_program.h"
 #include "runtime/pod/relay.h"
@@ -36,7 +37,9 @@ class Stdio {
     std::string ns;
   };
 
-  Stdio(base::EventLoop& loop, Paths paths) : loop_(loop), paths_(std::move(paths)) {}
+  // `streams` outlives it; null: paths that name a client's stream are refused.
+  Stdio(base::EventLoop& loop, Paths paths, ClientStreams* streams = nullptr)
+      : loop_(loop), paths_(std::move(paths)), streams_(streams) {}
 
   // Opens the client's ends. `done` is called once, later, when the outputs have their readers.
   void Open(std::function<void(base::Result<void>)> done);
@@ -54,24 +57,34 @@ class Stdio {
   // a logging program has ended.
   void WhenDrained(std::chrono::nanoseconds limit, std::function<void()> done);
 
+  // `done` is called once: when the clients of outputs that are streams have read the end of them,
+  // or after `limit`; at once if there are none.
+  void WhenTaken(std::chrono::nanoseconds limit, std::function<void()> done);
+
  private:
   struct Output {
     std::unique_ptr<OutputOpener> opener;
+    std::unique_ptr<ClientStream> stream;  // if it is one: until the process is deleted
     std::optional<OutputFifo> fifo;
     std::unique_ptr<OutputRelay> relay;
+    bool taken = true;
     bool attached = false;
     bool ended = false;
   };
   Output& output(StreamKind kind) { return outputs_[kind == StreamKind::kStderr ? 1 : 0]; }
   base::Result<void> OpenOutputs();
-  void OpenOutput(StreamKind kind, const std::string& path);
+  base::Result<void> OpenOutput(StreamKind kind, const StdioUri& uri);
+  base::Result<InputFifo> OpenStdin();
   base::Result<void> StartLogProgram(const StdioUri& uri);
   void FinishOpening(base::Result<void> result);
   bool drained() const;
   void CheckDrained();
+  void CheckTaken();
 
   base::EventLoop& loop_;
   const Paths paths_;
+  ClientStreams* const streams_;
+  std::unique_ptr<ClientStream> input_stream_;
   std::optional<InputFifo> input_fifo_;
   std::unique_ptr<InputRelay> input_;
   bool input_attached_ = false;
@@ -81,8 +94,10 @@ class Stdio {
   int opening_ = 0;
   std::function<void(base::Result<void>)> on_open_;
   std::function<void()> on_drained_;
+  std::function<void()> on_taken_;
   base::Timer report_;
   base::Timer limit_;
+  base::Timer taken_limit_;
 };
 
 }  // namespace pod

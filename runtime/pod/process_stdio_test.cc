@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "runtime/base/file.h"
@@ -303,6 +304,128 @@ TEST_F(LogProgramTest, OneThatFailsBeforeItIsReadyFailsTheOpening) {
   EXPECT_EQ(absent->error().code(), base::Code::kNotFound);
 }
 
+// The client's side of streams, without a client: the other ends of the pipes.
+class FakeStreams : public ClientStreams {
+ public:
+  base::Result<OpenedStream> OpenOutput(const std::string& id) override { return Open(id, 0, 1); }
+  base::Result<OpenedStream> OpenInput(const std::string& id) override { return Open(id, 1, 0); }
+
+  std::map<std::string, base::UniqueFd> ends;
+  std::map<std::string, std::function<void()>> taken;
+  int open = 0;
+  int inputs_closed = 0;
+
+ private:
+  class Hold : public ClientStream {
+   public:
+    Hold(FakeStreams& streams, std::string id) : streams_(streams), id_(std::move(id)) {
+      ++streams_.open;
+    }
+    ~Hold() override { --streams_.open; }
+    void WhenTaken(std::function<void()> done) override { streams_.taken[id_] = std::move(done); }
+    void CloseInput() override { ++streams_.inputs_closed; }
+
+   private:
+    FakeStreams& streams_;
+    const std::string id_;
+  };
+
+  base::Result<OpenedStream> Open(const std::string& id, int ours, int theirs) {
+    if (ends.count(id) != 0) return base::MakeError(base::Code::kAlreadyExists, "{}", id);
+    int pipe[2];
+    if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) return base::ErrnoError("pipe2");
+    ends[id] = base::UniqueFd(pipe[ours]);
+    return OpenedStream{std::make_unique<Hold>(*this, id), base::UniqueFd(pipe[theirs])};
+  }
+};
+
+class StreamStdioTest : public StdioTest {
+ protected:
+  static std::string Uri(const std::string& id) {
+    return "ttrpc+unix:///run/containerd/s/0123?streaming_id=" + id;
+  }
+  static Stdio::Paths StreamPaths() {
+    return {.in = Uri("c-stdin"), .out = Uri("c-stdout"), .err = Uri("c-stderr")};
+  }
+  FakeStreams streams_;
+};
+
+TEST_F(StreamStdioTest, EachStreamIsJoined) {
+  {
+    Stdio stdio(*loop_, StreamPaths(), &streams_);
+    OpenAll(stdio);
+    EXPECT_EQ(streams_.open, 3);
+    for (const auto& [kind, id] :
+         {std::pair(StreamKind::kStdout, "c-stdout"), std::pair(StreamKind::kStderr, "c-stderr")}) {
+      const base::UniqueFd guest = Attach(stdio, kind);
+      ASSERT_TRUE(base::WriteAll(guest, stream::Encode(id) + stream::EncodeEof()));
+      std::string got;
+      ASSERT_TRUE(Until([&] {
+        got += Read(streams_.ends.at(id));
+        return eof_;
+      }));
+      EXPECT_EQ(got, id);
+    }
+    const base::UniqueFd guest = Attach(stdio, StreamKind::kStdin);
+    ASSERT_TRUE(base::WriteAll(streams_.ends.at("c-stdin"), "in"));
+    streams_.ends.at("c-stdin").Reset();
+    const std::string wanted = stream::Encode("in") + stream::EncodeEof();
+    std::string got;
+    ASSERT_TRUE(Until([&] {
+      got += Read(guest);
+      return got.size() >= wanted.size();
+    }));
+    EXPECT_EQ(got, wanted);
+    stdio.CloseInput();
+    EXPECT_EQ(streams_.inputs_closed, 1);
+  }
+  EXPECT_EQ(streams_.open, 0) << "a deleted process has none";
+}
+
+TEST_F(StreamStdioTest, TakenMeansThatTheClientsHaveReadTheEnd) {
+  Stdio stdio(*loop_, StreamPaths(), &streams_);
+  OpenAll(stdio);
+  for (const StreamKind kind : {StreamKind::kStdout, StreamKind::kStderr}) {
+    ASSERT_TRUE(base::WriteAll(Attach(stdio, kind), stream::EncodeEof()));
+  }
+  bool taken = false;
+  stdio.WhenTaken(seconds(600), [&] { taken = true; });
+  streams_.taken.at("c-stdout")();
+  EXPECT_FALSE(taken);
+  streams_.taken.at("c-stderr")();
+  EXPECT_TRUE(taken);
+}
+
+TEST_F(StreamStdioTest, TakingEndsAtItsLimit) {
+  Stdio stdio(*loop_, StreamPaths(), &streams_);
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  bool taken = false;
+  stdio.WhenTaken(milliseconds(20), [&] { taken = true; });
+  EXPECT_FALSE(taken);
+  EXPECT_TRUE(Until([&] { return taken; }));
+}
+
+TEST_F(StreamStdioTest, WithoutStreamsNothingIsWaitedFor) {
+  Stdio stdio(*loop_, {.out = "file:///dev/null"}, &streams_);
+  OpenAll(stdio);
+  const base::UniqueFd guest = Attach(stdio, StreamKind::kStdout);
+  bool taken = false;
+  stdio.WhenTaken(seconds(600), [&] { taken = true; });
+  EXPECT_TRUE(taken) << "at once";
+}
+
+TEST_F(StreamStdioTest, AStreamThatCannotBeHadFailsTheOpening) {
+  streams_.ends["c-stderr"] = base::UniqueFd();
+  for (ClientStreams* streams : std::initializer_list<ClientStreams*>{&streams_, nullptr}) {
+    Stdio stdio(*loop_, StreamPaths(), streams);
+    std::optional<base::Code> code;
+    stdio.Open([&](base::Result<void> result) { code = result.error().code(); });
+    ASSERT_TRUE(Until([&] { return code.has_value(); }));
+    EXPECT_EQ(*code, streams == nullptr ? base::Code::kUnimplemented : base::Code::kAlreadyExists);
+  }
+}
+
 TEST(StdioUri, SchemesPathsAndArguments) {
   EXPECT_EQ(ParseStdioUri("fifo:///a%20b")->path, "/a%20b");
   EXPECT_EQ(ParseStdioUri("/a")->path, "/a");
@@ -311,8 +434,15 @@ TEST(StdioUri, SchemesPathsAndArguments) {
   ASSERT_TRUE(binary);
   EXPECT_EQ(binary->path, "/x/y");
   EXPECT_EQ(binary->arguments, (std::vector<std::string>{"k", "v", "flag", "e", "& "}));
-  for (const char* bad : {"gopher:///x", "file://relative", "binary://", "file:///%0",
-                          "file:///%00", "binary:///x?%zz=1"}) {
+  const auto stream = ParseStdioUri("ttrpc+unix:///run/s/0?x=y&streaming_id=a-stdout");
+  ASSERT_TRUE(stream);
+  EXPECT_EQ(stream->stream_id, "a-stdout");
+  EXPECT_FALSE(stream->takes_both());
+  EXPECT_TRUE(stream->arguments.empty());
+  for (const char* bad : {"gopher:///x", "ttrpc+unix:///s",
+                          "ttrpc+unix:///s?streaming_id=", "ttrpc+unix://s?streaming_id=a",
+                          "grpc+unix:///s?streaming_id=a", "file://relative", "binary://",
+                          "file:///%0", "file:///%00", "binary:///x?%zz=1"}) {
     EXPECT_EQ(ParseStdioUri(bad).error().code(), base::Code::kInvalidArgument) << bad;
   }
 }

@@ -36,8 +36,10 @@ base::Result<std::string> Unescape(std::string_view text, bool plus) {
   return out;
 }
 
-base::Result<std::vector<std::string>> ParseQuery(std::string_view query) {
-  std::vector<std::string> arguments;
+using Query = std::vector<std::pair<std::string, std::string>>;
+
+base::Result<Query> ParseQuery(std::string_view query) {
+  Query pairs;
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
@@ -46,10 +48,9 @@ base::Result<std::vector<std::string>> ParseQuery(std::string_view query) {
     const size_t equals = std::min(pair.find('='), pair.size());
     std::string key = TRY(Unescape(pair.substr(0, equals), true));
     std::string value = TRY(Unescape(pair.substr(std::min(equals + 1, pair.size())), true));
-    arguments.push_back(std::move(key));
-    if (!value.empty()) arguments.push_back(std::move(value));
+    pairs.emplace_back(std::move(key), std::move(value));
   }
-  return arguments;
+  return pairs;
 }
 
 }  // namespace
@@ -63,12 +64,23 @@ base::Result<StdioUri> ParseStdioUri(const std::string& uri) {
   }
   const std::string scheme = uri.substr(0, separator);
   std::string_view rest = std::string_view(uri).substr(separator + 3);
-  if (scheme == "binary") {
-    out.kind = StdioUri::Kind::kBinary;
+  if (scheme == "binary" || scheme == "ttrpc+unix") {
+    out.kind = scheme == "binary" ? StdioUri::Kind::kBinary : StdioUri::Kind::kStream;
     const size_t question = std::min(rest.find('?'), rest.size());
-    out.arguments =
+    Query query =
         TRY(ParseQuery(rest.substr(std::min(question + 1, rest.size()))), "stdio {}", uri);
     rest = rest.substr(0, question);
+    for (auto& [key, value] : query) {
+      if (out.kind == StdioUri::Kind::kStream) {
+        if (key == "streaming_id") out.stream_id = std::move(value);
+        continue;
+      }
+      out.arguments.push_back(std::move(key));
+      if (!value.empty()) out.arguments.push_back(std::move(value));
+    }
+    if (out.kind == StdioUri::Kind::kStream && out.stream_id.empty()) {
+      return MakeError(Code::kInvalidArgument, "stdio {}: it has no streaming_id", uri);
+    }
   } else if (scheme == "file") {
     out.kind = StdioUri::Kind::kFile;
   } else if (scheme != "fifo") {

@@ -18,6 +18,7 @@
 #include "runtime/shim/no_pod.h"
 #include "runtime/shim/publisher.h"
 #include "runtime/shim/sandbox_service.h"
+#include "runtime/shim/streaming_service.h"
 #include "runtime/shim/task_service.h"
 
 namespace shim {
@@ -56,6 +57,7 @@ class Daemon {
       : loop_(loop),
         flags_(flags),
         publisher_(loop, {.address = Environment("TTRPC_ADDRESS"), .ns = flags.ns}),
+        streams_(loop),
         pod_(MakePod()),
         tasks_(*pod_, publisher_, HostMetrics(),
                [this](std::function<void()> freed) { ShutDown(std::move(freed)); }),
@@ -64,6 +66,7 @@ class Daemon {
         make_transport_(make_transport) {
     tasks_.RegisterIn(table_);
     sandbox_.RegisterIn(table_);
+    streams_.RegisterIn(table_);
   }
 
   base::Result<void> Serve(base::UniqueFd listener, base::UniqueFd signals) {
@@ -77,7 +80,7 @@ class Daemon {
 
  private:
   std::unique_ptr<pod::PodInterface> MakePod() {
-    auto pod = pod::CreatePod(loop_, {flags_.ns, flags_.key, flags_.debug},
+    auto pod = pod::CreatePod(loop_, {flags_.ns, flags_.key, flags_.debug, &streams_},
                               [this](const pod::Event& event) { tasks_.OnPodEvent(event); });
     if (pod) return std::move(*pod);
     LOG_ERROR("pod {}: {}", flags_.key, pod.error().Trail());
@@ -121,6 +124,7 @@ class Daemon {
   base::EventLoop& loop_;
   const Flags& flags_;
   Publisher publisher_;
+  StreamingService streams_;
   std::unique_ptr<pod::PodInterface> pod_;
   TaskService tasks_;
   SandboxService sandbox_;

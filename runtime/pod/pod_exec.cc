@@ -66,8 +66,7 @@ base::Result<void> Pod::Exec(ExecRequest request) {
       loop_, request.exec_id,
       Stdio::Paths{request.stdin_path, request.stdout_path, request.stderr_path, request.terminal,
                    request.exec_id, options_.ns},
-      options_.streams,
-      [this, id = request.id, exec_id = request.exec_id](const ExitInfo& exit) {
+      options_.streams, [this, id = request.id, exec_id = request.exec_id](const ExitInfo& exit) {
         on_event_(
             {.kind = Event::Kind::kExit, .container_id = id, .exec_id = exec_id, .exit = exit});
       });

@@ -2,18 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
-#include <cerrno>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent-proto/proto/ttrpc.pb.h"
+#include "agent-proto/ttrpc/raw_peer.h"
 #include "agent-proto/ttrpc/server.h"
 #include "agent-proto/ttrpc/session.h"
 #include "agent-proto/ttrpc/status.h"
-#include "runtime/base/socket.h"
 
 namespace ttrpc {
 namespace {
@@ -24,12 +21,10 @@ using testing::ElementsAre;
 
 constexpr uint8_t kEnd = kFlagRemoteClosed | kFlagNoData;
 
-// A server whose "Stream" keeps what it is told, on one end of a socket pair, raw frames on the
-// other.
-class ServerStreamTest : public ::testing::Test {
+// A server whose "Stream" keeps what it is told.
+class ServerStreamTest : public RawPeerTest {
  protected:
   void SetUp() override {
-    loop_ = std::move(*base::EventLoop::Create());
     table_.RegisterStream("s", "Stream", [this](const CallContext& context, ServerStream stream) {
       contexts_.push_back(context);
       streams_.push_back(stream);
@@ -46,22 +41,12 @@ class ServerStreamTest : public ::testing::Test {
     table_.Register("s", "Hang", [this](const CallContext&, std::string_view, Reply reply) {
       hanging_.push_back(std::move(reply));
     });
-    server_ = std::make_unique<Server>(*loop_, table_);
-    auto pair = base::SocketPair(SOCK_STREAM);
-    ASSERT_TRUE(pair);
-    client_ = std::move(pair->first);
-    ASSERT_TRUE(server_->Serve(std::move(pair->second), [this] { ++closed_; }));
+    RawPeerTest::SetUp();
   }
 
-  void Turn() { ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(0))); }
-  void Write(const std::string& bytes) {
-    for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t count = send(client_.get(), bytes.data() + sent, bytes.size() - sent,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (count < 0 && errno == EPIPE) return;
-      if (count > 0) sent += static_cast<size_t>(count);
-      Turn();
-    }
+  // And lets the server hear it.
+  void Say(const std::string& frame) {
+    Write(frame);
     for (int i = 0; i < 3; ++i) Turn();
   }
   void Request(uint32_t id, uint8_t flags, const std::string& method = "Stream",
@@ -71,30 +56,11 @@ class ServerStreamTest : public ::testing::Test {
     request.set_method(method);
     request.set_payload(payload);
     request.set_timeout_nano(timeout_ns);
-    Write(EncodeFrame(id, MessageType::kRequest, flags, request.SerializeAsString()));
+    Say(EncodeFrame(id, MessageType::kRequest, flags, request.SerializeAsString()));
   }
   void Open(uint32_t id) { Request(id, kFlagRemoteOpen); }
   void Data(uint32_t id, const std::string& data, uint8_t flags = 0) {
-    Write(EncodeFrame(id, MessageType::kData, flags, data));
-  }
-  // The next frame from the server; the loop turns until it is there, or the server closed.
-  std::optional<Frame> Receive() {
-    while (true) {
-      if (auto frame = reader_.Next()) return frame;
-      char buffer[65536];
-      const ssize_t count = recv(client_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-      if (count == 0) return std::nullopt;
-      if (count > 0) reader_.Push(std::string_view(buffer, static_cast<size_t>(count)));
-      if (count < 0 && !loop_->RunOnce(std::chrono::milliseconds(10))) return std::nullopt;
-    }
-  }
-  Code ReceiveError(uint32_t id) {
-    const auto frame = Receive();
-    if (!frame) return Code::kOk;
-    EXPECT_EQ(frame->stream_id, id);
-    EXPECT_EQ(frame->type, static_cast<uint8_t>(MessageType::kResponse));
-    const auto result = DecodeResponse(frame->data);
-    return result ? Code::kOk : result.error().code();
+    Say(EncodeFrame(id, MessageType::kData, flags, data));
   }
   void ExpectData(uint32_t id, const std::string& data, uint8_t flags = 0) {
     const auto frame = Receive();
@@ -105,16 +71,8 @@ class ServerStreamTest : public ::testing::Test {
     EXPECT_EQ(frame->data, data);
   }
 
-  std::unique_ptr<base::EventLoop> loop_;
-  ServiceTable table_;
-  std::vector<CallContext> contexts_;
   std::vector<ServerStream> streams_;
   std::vector<std::string> told_;
-  std::vector<Reply> hanging_;
-  std::unique_ptr<Server> server_;
-  base::UniqueFd client_;
-  FrameReader reader_;
-  int closed_ = 0;
 };
 
 TEST_F(ServerStreamTest, MessagesPassBothWaysUntilBothHaveClosed) {
@@ -240,7 +198,7 @@ TEST_F(ServerStreamTest, AStreamsIdIsNotUsedAgain) {
 TEST_F(ServerStreamTest, AnOverlongMessageBreaksTheStream) {
   Open(1);
   Open(3);
-  Write("\x00\x40\x00\x01\x00\x00\x00\x01\x03\x00"s + std::string(kMaxDataBytes + 1, 'z'));
+  Say("\x00\x40\x00\x01\x00\x00\x00\x01\x03\x00"s + std::string(kMaxDataBytes + 1, 'z'));
   EXPECT_EQ(ReceiveError(1), Code::kResourceExhausted);
   EXPECT_THAT(told_, ElementsAre("gone"));
   EXPECT_TRUE(streams_[1].open());

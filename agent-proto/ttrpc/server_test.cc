@@ -2,13 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include "agent-proto/proto/ttrpc.pb.h"
 #include "agent-proto/ttrpc/connection.h"
+#include "agent-proto/ttrpc/raw_peer.h"
 #include "agent-proto/ttrpc/session.h"
 #include "agent-proto/ttrpc/status.h"
-#include "runtime/base/socket.h"
 
 namespace ttrpc {
 namespace {
@@ -16,13 +15,9 @@ namespace {
 using base::Code;
 using std::string_literals::operator""s;
 
-// A server on one end of a socket pair, raw bytes on the other.
-class ServerTest : public ::testing::Test {
+class ServerTest : public RawPeerTest {
  protected:
   void SetUp() override {
-    auto loop = base::EventLoop::Create();
-    ASSERT_TRUE(loop);
-    loop_ = std::move(*loop);
     table_.Register("s", "Echo", [](const CallContext&, std::string_view payload, Reply reply) {
       reply(std::string(payload));
     });
@@ -30,11 +25,7 @@ class ServerTest : public ::testing::Test {
       contexts_.push_back(context);
       hanging_.push_back(std::move(reply));
     });
-    server_ = std::make_unique<Server>(*loop_, table_);
-    auto pair = base::SocketPair(SOCK_STREAM);
-    ASSERT_TRUE(pair);
-    client_ = std::move(pair->first);
-    ASSERT_TRUE(server_->Serve(std::move(pair->second), [this] { ++closed_; }));
+    RawPeerTest::SetUp();
   }
 
   static std::string RequestBytes(const std::string& method, const std::string& payload,
@@ -46,46 +37,9 @@ class ServerTest : public ::testing::Test {
     request.set_timeout_nano(timeout_ns);
     return request.SerializeAsString();
   }
-  void Write(const std::string& bytes) {
-    for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t count = send(client_.get(), bytes.data() + sent, bytes.size() - sent,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (count > 0) sent += static_cast<size_t>(count);
-      Turn();
-    }
-  }
   void Call(uint32_t id, const std::string& data) {
     Write(EncodeFrame(id, MessageType::kRequest, 0, data));
   }
-  void Turn() { ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(0))); }
-  // The next frame from the server; the loop turns until it is there, or the server closed.
-  std::optional<Frame> Receive() {
-    while (true) {
-      if (auto frame = reader_.Next()) return frame;
-      char buffer[65536];
-      const ssize_t count = recv(client_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-      if (count == 0) return std::nullopt;
-      if (count > 0) reader_.Push(std::string_view(buffer, static_cast<size_t>(count)));
-      if (count < 0 && !loop_->RunOnce(std::chrono::milliseconds(10))) return std::nullopt;
-    }
-  }
-  Code ReceiveError(uint32_t id) {
-    const auto frame = Receive();
-    if (!frame) return Code::kOk;
-    EXPECT_EQ(frame->stream_id, id);
-    EXPECT_EQ(frame->type, static_cast<uint8_t>(MessageType::kResponse));
-    const auto result = DecodeResponse(frame->data);
-    return result ? Code::kOk : result.error().code();
-  }
-
-  std::unique_ptr<base::EventLoop> loop_;
-  ServiceTable table_;
-  std::vector<CallContext> contexts_;
-  std::vector<Reply> hanging_;
-  std::unique_ptr<Server> server_;
-  base::UniqueFd client_;
-  FrameReader reader_;
-  int closed_ = 0;
 };
 
 // Task.v2/Connect{id:"foo"} on stream 1 as containerd sends it, and its answer {shim_pid: 10}.

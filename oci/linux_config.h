@@ -10,15 +10,11 @@
 #include <vector>
 
 #include "oci/resources.h"
+#include "runtime/base/user_namespace.h"
 
 namespace oci {
 
-struct IdMapping {
-  uint32_t container_id = 0;
-  uint32_t host_id = 0;
-  uint32_t size = 0;
-  bool operator==(const IdMapping&) const = default;
-};
+using base::IdMapping;
 
 struct Namespace {
   std::string type;  // "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"

@@ -1,4 +1,4 @@
-// Subprocess: the only place that forks. clone3(2) with a pidfd; between fork and exec only
+// Subprocess: the only place that starts programs. clone3(2) with a pidfd; between fork and exec only
 // async-signal-safe calls run, and a failure there comes home through a pipe with its stage.
 //
 // Thread rule: Spawn is thread-safe. Ownership: destroying a Subprocess neither kills nor reaps;

@@ -37,34 +37,27 @@ void ResetSignals() {
 // of another container's pipe held here would keep its reader from ever seeing the end, and a
 // descriptor of the agent's must not reach the container.
 base::Result<base::UniqueFd> PlaceDescriptors(const ChildPlan& plan) {
-  constexpr int kAbove = 8;  // of every number that is placed below
+  const int above = kKeptFd + static_cast<int>(plan.keep.size());
   const Process::ChildEnds& ends = plan.ends;
   const base::UniqueFd null = TRY(base::Open("/dev/null", O_RDWR));
-  int sources[kKeptFd + 1];
-  for (int fd = 0; fd < 3; ++fd) {
-    const int source = ends.stdio[fd].valid() ? ends.stdio[fd].get() : null.get();
-    sources[fd] = fcntl(source, F_DUPFD_CLOEXEC, kAbove);
+  std::vector<base::BorrowedFd> sources;
+  for (const base::BorrowedFd end : ends.stdio) sources.push_back(end.valid() ? end : null);
+  sources.push_back(ends.channel);
+  sources.insert(sources.end(), plan.keep.begin(), plan.keep.end());
+  // Out of the way of every number first, so that none is overwritten before it is placed.
+  for (base::BorrowedFd& source : sources) {
+    source = base::BorrowedFd(fcntl(source.get(), F_DUPFD_CLOEXEC, above));
+    if (!source.valid()) return base::ErrnoError("move a descriptor");
   }
-  sources[kChannelFd] = fcntl(ends.channel.get(), F_DUPFD_CLOEXEC, kAbove);
-  const int kept = plan.keep.valid() ? plan.keep.get() : null.get();
-  sources[kKeptFd] = fcntl(kept, F_DUPFD_CLOEXEC, kAbove);
-  for (int fd = 0; fd <= kKeptFd; ++fd) {
-    if (sources[fd] < 0 || dup3(sources[fd], fd, fd < kChannelFd ? 0 : O_CLOEXEC) < 0) {
+  for (int fd = 0; fd < above; ++fd) {
+    if (dup3(sources[static_cast<size_t>(fd)].get(), fd, fd < kChannelFd ? 0 : O_CLOEXEC) < 0) {
       return base::ErrnoError("place descriptor {}", fd);
     }
   }
-  if (syscall(SYS_close_range, kKeptFd + 1U, ~0U, 0) != 0) return base::ErrnoError("close_range");
-  return base::UniqueFd(kChannelFd);
-}
-
-// So that /dev/stdout can be opened again by an unprivileged user (runc does the same). What is no
-// pipe of ours, as /dev/null, keeps its owner.
-void OwnStdio(const Process::ChildEnds& ends, uid_t uid) {
-  for (int fd = 0; fd <= 2; ++fd) {
-    struct stat status {};
-    if (!ends.stdio[fd].valid() || fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) continue;
-    [[maybe_unused]] const int ignored = fchown(fd, uid, static_cast<gid_t>(-1));
+  if (syscall(SYS_close_range, static_cast<unsigned int>(above), ~0U, 0) != 0) {
+    return base::ErrnoError("close_range");
   }
+  return base::UniqueFd(kChannelFd);
 }
 
 base::Result<void> LoadProfile(const ChildPlan& plan, bool no_new_privileges) {
@@ -93,17 +86,15 @@ base::Result<base::UniqueFd> BeginChild(const ChildPlan& plan) {
   return channel;
 }
 
-// The order is runc's, and each step needs it: limits and scheduling before the user is changed;
-// without no_new_privs, seccomp(2) asks for CAP_SYS_ADMIN, so it comes before the capabilities go,
-// and the profile must allow setresuid, capset and the rest of this function; with it, the profile
-// is loaded last (see ExecuteWhenTold).
+// The order is runc's, and each step needs it: scheduling before the user is changed; without
+// no_new_privs, seccomp(2) asks for CAP_SYS_ADMIN, so it comes before the capabilities go, and the
+// profile must allow setresuid, capset and the rest of this function; with it, the profile is
+// loaded last (see ExecuteWhenTold).
 base::Result<void> BecomeProcess(const ChildPlan& plan) {
   const oci::Process& process = plan.process;
-  TRY(SetResourceLimits(process.rlimits));
   if (process.scheduler) TRY(SetScheduler(*process.scheduler), "process.scheduler");
   if (process.io_priority) TRY(SetIoPriority(*process.io_priority), "process.ioPriority");
   if (plan.personality != nullptr) TRY(SetPersonality(*plan.personality), "linux.personality");
-  if (!process.terminal) OwnStdio(plan.ends, process.user.uid);
   umask(process.user.umask.value_or(0022));
   // A session keyring of its own; kernels without keys and seccomp'd hosts do without.
   syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
@@ -156,18 +147,8 @@ void RunChild(const ChildPlan& plan, const std::function<base::Result<base::Uniq
   _exit(127);
 }
 
-base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
-                             std::string_view value) {
-  const base::UniqueFd file = TRY(base::OpenInRoot(directory, path, O_WRONLY));
-  if (write(file.get(), value.data(), value.size()) < 0) {
-    return base::ErrnoError("write \"{}\" to {}", value, path);
-  }
-  return base::Ok();
-}
-
-base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score) {
-  TRY(WriteProc(proc, fmt::format("{}/oom_score_adj", getpid()), std::to_string(score)),
-      "oomScoreAdj");
+base::Result<void> SetOomScoreAdj(int score) {
+  TRY(base::WriteFile("/proc/self/oom_score_adj", std::to_string(score)), "oomScoreAdj");
   return base::Ok();
 }
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <functional>
-#include <string_view>
+#include <vector>
 
 #include "oci/spec.h"
 #include "runtime/agent/process.h"
@@ -16,29 +16,27 @@
 
 namespace agent {
 
-inline constexpr int kKeptFd = 4;
+inline constexpr int kKeptFd = 4;  // the first of them
 
 struct ChildPlan {
   const oci::Process& process;
   const SeccompProgram* seccomp = nullptr;        // none
   const oci::Personality* personality = nullptr;  // none
   const Process::ChildEnds& ends;
-  base::BorrowedFd keep = {};  // becomes kKeptFd, until execve
+  std::vector<base::BorrowedFd> keep = {};  // become kKeptFd and so on, until execve
   // Runs once Start has come; an error of its is one of Start.
   std::function<base::Result<void>()> before_execve = {};
 };
 
 // From the clone to execve, or to the report of why not: the channel and 0 to 2 in place, all else
 // closed; once the agent says so `set_up`, which puts the process into its container's root and
-// returns its terminal, if it has one; limits, capabilities and user; the look-up of its program;
+// returns its terminal, if it has one; capabilities and user; the look-up of its program;
 // and once the agent says so again, execve.
 [[noreturn]] void RunChild(const ChildPlan& plan,
                            const std::function<base::Result<base::UniqueFd>()>& set_up);
 
-// A procfs of our own to write to: whatever image and mounts have put at /proc is not asked. `path`
-// is looked up below `directory`, which it cannot leave.
-base::Result<void> WriteProc(base::BorrowedFd directory, const std::string& path,
-                             std::string_view value);
-base::Result<void> SetOomScoreAdj(base::BorrowedFd proc, int score);
+// The caller's own; while /proc is the agent's still, and the caller's file there its own: whatever
+// image and mounts put at /proc is not asked.
+base::Result<void> SetOomScoreAdj(int score);
 
 }  // namespace agent

@@ -31,8 +31,22 @@ base::Result<void> CheckSpec(const oci::Spec& spec) {
   if (!spec.process || spec.process->args.empty()) {
     return MakeError(Code::kInvalidArgument, "process.args: it is missing");
   }
-  if (!spec.linux_config.uid_mappings.empty() || !spec.linux_config.gid_mappings.empty()) {
-    return MakeError(Code::kUnimplemented, "linux.uidMappings: user namespaces");
+  return base::Ok();
+}
+
+// OCI runtime-spec 1.2, config-linux.md "User namespace mappings". What the mappings themselves
+// must not be is the kernel's to say.
+base::Result<void> CheckIdMap(bool user_namespace, const base::IdMap& map) {
+  if (!user_namespace) {
+    if (map.empty()) return base::Ok();
+    return MakeError(Code::kInvalidArgument,
+                     "linux.uidMappings, gidMappings: there is no user namespace for them");
+  }
+  // The set-up is done by the namespace's root.
+  for (const auto* mappings : {&map.uids, &map.gids}) {
+    if (base::HostId(*mappings, 0)) continue;
+    return MakeError(Code::kInvalidArgument, "linux.{}: id 0 of the container is not mapped",
+                     mappings == &map.uids ? "uidMappings" : "gidMappings");
   }
   return base::Ok();
 }
@@ -66,14 +80,25 @@ base::Result<std::unique_ptr<Container>> Container::Create(const Environment& en
   return container;
 }
 
-Process::Options Container::OptionsOf(const std::string& exec_id, StreamOptions streams,
-                                      const oci::Process& process) const {
+base::Result<Process::Options> Container::OptionsOf(const std::string& exec_id,
+                                                    StreamOptions streams,
+                                                    const oci::Process& process) const {
   Process::Options options;
   options.id = {id_, exec_id};
   options.terminal = process.terminal;
   options.open_stdin = streams.open_stdin;
   options.open_stdout = streams.open_stdout;
   options.open_stderr = streams.open_stderr;
+  options.limits = process.rlimits;
+  options.stdio_owner = process.user.uid;
+  if (user_namespace_) {
+    const auto owner = base::HostId(spec_.linux_config.uid_mappings, process.user.uid);
+    if (!owner) {
+      return MakeError(Code::kInvalidArgument, "process.user.uid {}: not in linux.uidMappings",
+                       process.user.uid);
+    }
+    options.stdio_owner = *owner;
+  }
   return options;
 }
 
@@ -93,18 +118,22 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   const NamespacePlan namespaces =
       TRY(PlanNamespaces(spec_.linux_config.namespaces), "linux.namespaces");
   own_pid_namespace_ = namespaces.HasNew(CLONE_NEWPID);
+  user_namespace_ = namespaces.HasNew(CLONE_NEWUSER);
+  const base::IdMap id_map{spec_.linux_config.uid_mappings, spec_.linux_config.gid_mappings};
+  TRY(CheckIdMap(user_namespace_, id_map));
+  const std::vector<MadeMount> made_mounts = TRY(MakeMachineMounts(namespaces, spec_.mounts));
   if (spec_.linux_config.seccomp) seccomp_ = TRY(CompileSeccomp(*spec_.linux_config.seccomp));
   TRY(WatchMemory());
   LoadNetworkModules();
   init_ = std::make_unique<Process>(
-      environment_, OptionsOf("", streams, *spec_.process),
+      environment_, TRY(OptionsOf("", streams, *spec_.process)),
       Process::Events{[this](base::Result<void> ready) { OnInitReady(std::move(ready)); },
                       [this] { OnExit(); }});
   on_created_ = std::move(on_created);
-  return init_->Launch({.flags = namespaces.clone_flags, .cgroup = cgroup_.fd()},
+  return init_->Launch({.flags = namespaces.clone_flags, .cgroup = cgroup_.fd(), .id_map = id_map},
                        [&](const Process::ChildEnds& ends) {
                          RunContainerInit({spec_, namespaces, seccomp_ ? &*seccomp_ : nullptr,
-                                           cgroup_.path(), id_, ends});
+                                           made_mounts, cgroup_.path(), id_, ends});
                        });
 }
 
@@ -151,7 +180,9 @@ void Container::Exec(const std::string& exec_id, StreamOptions streams, const oc
       OnExit();
     });
   };
-  auto exec = std::make_unique<Process>(environment_, OptionsOf(exec_id, streams, complete),
+  base::Result<Process::Options> options = OptionsOf(exec_id, streams, complete);
+  if (!options) return on_created(std::move(options.error()));
+  auto exec = std::make_unique<Process>(environment_, std::move(*options),
                                         Process::Events{on_ready, [this] { OnExit(); }});
   Process& launching = *(execs_[exec_id] = std::move(exec));
   base::Result<void> launched = launching.Launch(
@@ -160,7 +191,8 @@ void Container::Exec(const std::string& exec_id, StreamOptions streams, const oc
       [&](const Process::ChildEnds& ends) {
         const auto& personality = spec_.linux_config.personality;
         RunContainerExec({complete, seccomp_ ? &*seccomp_ : nullptr,
-                          personality ? &*personality : nullptr, init_->pidfd(), ends});
+                          personality ? &*personality : nullptr, init_->pidfd(), user_namespace_,
+                          ends});
       });
   if (launched) return;
   execs_.erase(exec_id);

@@ -79,8 +79,8 @@ class Container {
 
  private:
   Container(const Environment& environment, std::string id, const oci::Spec& spec, Cgroup cgroup);
-  Process::Options OptionsOf(const std::string& exec_id, StreamOptions streams,
-                             const oci::Process& process) const;
+  base::Result<Process::Options> OptionsOf(const std::string& exec_id, StreamOptions streams,
+                                           const oci::Process& process) const;
   void LoadNetworkModules() const;
   base::Result<void> Launch(StreamOptions streams, DoneCallback on_created);
   base::Result<void> WatchMemory();
@@ -98,6 +98,7 @@ class Container {
   Cgroup cgroup_;
   std::optional<SeccompProgram> seccomp_;
   bool own_pid_namespace_ = false;
+  bool user_namespace_ = false;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;
 

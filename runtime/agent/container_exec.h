@@ -15,6 +15,7 @@ struct ExecPlan {
   const SeccompProgram* seccomp = nullptr;        // the container's
   const oci::Personality* personality = nullptr;  // the container's
   base::BorrowedFd init;                          // a pidfd
+  bool user_namespace = false;                    // init has one of its own
   const Process::ChildEnds& ends;
 };
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "oci/state.h"
@@ -45,28 +47,33 @@ bool BringsOwnDev(const oci::Spec& spec) {
   return false;
 }
 
-base::Result<void> SetKernelParameters(const InitPlan& plan) {
-  const base::UniqueFd proc = TRY(NewFilesystem("proc", "proc", MountOptions{}));
-  TRY(SetSysctls(proc, plan.spec.linux_config.sysctl));
-  // The agent's own, which a child inherits, is nobody else's.
-  return SetOomScoreAdj(proc, plan.spec.process->oom_score_adj.value_or(0));
+// By their places in spec.mounts.
+std::map<size_t, base::UniqueFd> KeptMounts(const InitPlan& plan) {
+  std::map<size_t, base::UniqueFd> mounts;
+  int fd = kKeptFd;
+  for (const MadeMount& mount : plan.made_mounts) mounts.emplace(mount.place, fd++);
+  return mounts;
 }
 
 base::Result<void> SetUpSystem(const InitPlan& plan) {
+  // The agent's own, which a child inherits, is nobody else's.
+  TRY(SetOomScoreAdj(plan.spec.process->oom_score_adj.value_or(0)));
+  if (plan.namespaces.HasNew(CLONE_NEWUSER)) TRY(BecomeRootOfUserNamespace());
   if (plan.namespaces.new_cgroup && unshare(CLONE_NEWCGROUP) != 0) {
     return base::ErrnoError("cgroup namespace");
   }
   TRY(NameHost(plan));
   if (plan.namespaces.HasNew(CLONE_NEWNET)) TRY(BringLoopbackUp());
   const base::UniqueFd root = TRY(OpenRootfs(plan.spec.root->path));
-  const MountContext context{root, plan.cgroup_directory, plan.namespaces.new_cgroup};
+  const MountContext context{root, plan.cgroup_directory, plan.namespaces.new_cgroup,
+                             KeptMounts(plan)};
   TRY(ApplyMounts(context, plan.spec.mounts));
   if (!BringsOwnDev(plan.spec)) TRY(CreateDevices(root, plan.spec.linux_config.devices));
   if (plan.spec.process->terminal) {
     // While /dev can still be written to; OpenTerminal covers it.
     TRY(OpenOrCreate(root, "/dev/console", PathKind::kFile));
   }
-  TRY(SetKernelParameters(plan));
+  TRY(SetSysctls(plan.spec.linux_config.sysctl));
   TRY(FinishMounts(context, plan.spec.mounts));
   TRY(HidePaths(root, plan.spec.linux_config));
   return EnterRootfs(root);
@@ -105,12 +112,10 @@ base::Result<base::UniqueFd> SetUp(const InitPlan& plan) {
 
 void RunContainerInit(const InitPlan& plan) {
   const auto& personality = plan.spec.linux_config.personality;
-  RunChild({*plan.spec.process,
-            plan.seccomp,
-            personality ? &*personality : nullptr,
-            plan.ends,
-            {},
-            [&plan] { return RunStartContainerHooks(plan); }},
+  std::vector<base::BorrowedFd> keep;
+  for (const MadeMount& mount : plan.made_mounts) keep.emplace_back(mount.tree);
+  RunChild({*plan.spec.process, plan.seccomp, personality ? &*personality : nullptr, plan.ends,
+            std::move(keep), [&plan] { return RunStartContainerHooks(plan); }},
            [&plan] { return SetUp(plan); });
 }
 

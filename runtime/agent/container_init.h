@@ -6,8 +6,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "oci/spec.h"
+#include "runtime/agent/mounts.h"
 #include "runtime/agent/namespaces.h"
 #include "runtime/agent/process.h"
 #include "runtime/agent/seccomp_profile.h"
@@ -18,6 +20,7 @@ struct InitPlan {
   const oci::Spec& spec;
   const NamespacePlan& namespaces;
   const SeccompProgram* seccomp = nullptr;  // none
+  const std::vector<MadeMount>& made_mounts;
   std::string cgroup_directory;
   std::string container_id;
   const Process::ChildEnds& ends;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -75,6 +76,14 @@ base::Result<base::UniqueFd> MakeCgroupMount(const MountContext& context,
   return NewFilesystem("cgroup2", "cgroup", plain);
 }
 
+// The namespace that an instance of file system `type` shows; 0 for others.
+uint64_t NamespaceShown(const std::string& type) {
+  if (type == "sysfs") return CLONE_NEWNET;
+  if (type == "mqueue") return CLONE_NEWIPC;
+  if (type == "proc") return CLONE_NEWPID;
+  return 0;
+}
+
 base::Result<base::UniqueFd> MakeMount(const MountContext& context, const oci::Mount& mount,
                                        const MountOptions& options) {
   if (options.bind || mount.type == "bind") return CloneTree(mount.source, options.recursive_bind);
@@ -82,14 +91,17 @@ base::Result<base::UniqueFd> MakeMount(const MountContext& context, const oci::M
   return NewFilesystem(mount.type, mount.source, options);
 }
 
-base::Result<void> ApplyMount(const MountContext& context, const oci::Mount& mount) {
+base::Result<void> ApplyMount(const MountContext& context, const oci::Mount& mount,
+                              base::BorrowedFd made) {
   MountOptions options = TRY(ParseMountOptions(mount.options));
   if (options.copy_up) {
     return base::MakeError(base::Code::kUnimplemented, "mount option \"tmpcopyup\"");
   }
   if (mount.destination == "/dev") options.set &= ~kReadOnly;
   const bool bind = options.bind || mount.type == "bind";
-  const base::UniqueFd tree = TRY(MakeMount(context, mount, options));
+  base::UniqueFd own;
+  if (!made.valid()) own = TRY(MakeMount(context, mount, options));
+  const base::BorrowedFd tree = made.valid() ? made : base::BorrowedFd(own);
   // A link at /proc or /sys would put them where the masked paths are not looked for.
   const bool no_links = mount.type == "proc" || mount.type == "sysfs";
   const PathKind kind = !bind || IsDirectory(tree) ? PathKind::kDirectory : PathKind::kFile;
@@ -162,11 +174,32 @@ base::Result<void> SetAttributes(base::BorrowedFd mount, uint64_t set, uint64_t 
 }
 
 base::Result<void> ApplyMounts(const MountContext& context, const std::vector<oci::Mount>& mounts) {
-  for (const oci::Mount& mount : mounts) {
-    TRY(ApplyMount(context, mount), "mount {} ({}) on \"{}\"", mount.source, mount.type,
-        mount.destination);
+  for (size_t place = 0; place < mounts.size(); ++place) {
+    const oci::Mount& mount = mounts[place];
+    const auto made = context.made.find(place);
+    TRY(ApplyMount(
+            context, mount,
+            made != context.made.end() ? base::BorrowedFd(made->second) : base::BorrowedFd()),
+        "mount {} ({}) on \"{}\"", mount.source, mount.type, mount.destination);
   }
   return base::Ok();
+}
+
+base::Result<std::vector<MadeMount>> MakeMachineMounts(const NamespacePlan& namespaces,
+                                                       const std::vector<oci::Mount>& mounts) {
+  std::vector<MadeMount> made;
+  if (!namespaces.HasNew(CLONE_NEWUSER)) return made;
+  for (size_t place = 0; place < mounts.size(); ++place) {
+    const oci::Mount& mount = mounts[place];
+    const uint64_t shown = NamespaceShown(mount.type);
+    if (shown == 0 || namespaces.HasNew(shown)) continue;
+    const MountOptions options = TRY(ParseMountOptions(mount.options));
+    base::UniqueFd tree =
+        TRY(NewFilesystem(mount.type, mount.source, options), "mount {} ({}) on \"{}\"",
+            mount.source, mount.type, mount.destination);
+    made.push_back({place, std::move(tree)});
+  }
+  return made;
 }
 
 base::Result<void> FinishMounts(const MountContext& context,

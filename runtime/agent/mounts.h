@@ -5,11 +5,13 @@
 // Thread rule: reentrant; changes the caller's mount namespace, so only the container's init calls.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "oci/spec.h"
 #include "runtime/agent/mount_options.h"
+#include "runtime/agent/namespaces.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
 
@@ -19,7 +21,19 @@ struct MountContext {
   base::BorrowedFd root;          // the container's root
   std::string cgroup_directory;   // the container's own, as the agent sees it
   bool cgroup_namespace = false;  // else a cgroup mount shows cgroup_directory by a bind
+  std::map<size_t, base::UniqueFd> made = {};  // by their places in the spec's mounts
 };
+
+// A file system that shows a namespace wants rights over that: sysfs over the network namespace,
+// mqueue over the ipc namespace, proc over the pid namespace (mount_namespaces(7),
+// user_namespaces(7)). The init of a user namespace has them over its own ones alone; what shows
+// the machine's is made by the agent.
+struct MadeMount {
+  size_t place = 0;  // in the spec's mounts
+  base::UniqueFd tree;
+};
+base::Result<std::vector<MadeMount>> MakeMachineMounts(const NamespacePlan& namespaces,
+                                                       const std::vector<oci::Mount>& mounts);
 
 // All of `mounts`, in order. OCI runtime-spec 1.2, config.md "Mounts". A read-only /dev is left
 // writable until FinishMounts, because its nodes are made in between.

@@ -54,7 +54,7 @@ base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& na
       return base::MakeError(base::Code::kUnimplemented, "{} namespace of path \"{}\"", wanted.type,
                              wanted.path);
     }
-    if (type->flag == kNewTime || type->flag == CLONE_NEWUSER) {
+    if (type->flag == kNewTime) {
       return base::MakeError(base::Code::kUnimplemented, "{} namespace", wanted.type);
     }
     if (type->flag == CLONE_NEWCGROUP) {

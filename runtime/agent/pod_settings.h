@@ -7,7 +7,6 @@
 #include <string>
 
 #include "runtime/base/result.h"
-#include "runtime/base/unique_fd.h"
 
 namespace agent {
 
@@ -20,9 +19,8 @@ struct PodSettings {
 base::Result<void> ApplyPodSettings(const PodSettings& settings);
 
 base::Result<void> SetHostnames(const std::string& hostname, const std::string& domainname);
-// `proc`: a procfs. Names are "net.ipv4.ip_forward", or with slashes where a part holds a dot;
+// Names are "net.ipv4.ip_forward", or with slashes where a part holds a dot;
 // sysctl(8).
-base::Result<void> SetSysctls(base::BorrowedFd proc,
-                              const std::map<std::string, std::string>& sysctl);
+base::Result<void> SetSysctls(const std::map<std::string, std::string>& sysctl);
 
 }  // namespace agent

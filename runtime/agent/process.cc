@@ -10,6 +10,7 @@
 
 #include <utility>
 
+#include "runtime/agent/process_identity.h"
 #include "runtime/agent/terminal.h"
 #include "runtime/base/file.h"
 #include "runtime/base/socket.h"
@@ -70,6 +71,9 @@ base::Result<void> Process::OpenStreams(OwnedEnds& ends) {
     const bool input = kind == StreamKind::kStdin;
     ends.fd[i].Reset(fds[input ? 0 : 1]);
     pipe_ends_[i].Reset(fds[input ? 1 : 0]);
+    if (fchown(fds[0], options_.stdio_owner, static_cast<gid_t>(-1)) != 0) {
+      return base::ErrnoError("owner {} for stream {}", options_.stdio_owner, i);
+    }
   }
   return base::Ok();
 }
@@ -104,7 +108,9 @@ base::Result<void> Process::Launch(const CloneInto& into, const Body& body) {
   pid_ = TRY(Clone(into, body, {theirs, {ends.fd[0], ends.fd[1], ends.fd[2]}}));
   environment_.reaper.Expect(pid_, [this](int status) { OnExit(status); });
   channel_ = std::move(ours);
-  const auto begin = [this]() -> base::Result<void> {
+  const auto begin = [&]() -> base::Result<void> {
+    if ((into.flags & CLONE_NEWUSER) != 0) TRY(base::WriteIdMap(pid_, into.id_map));
+    TRY(SetResourceLimits(pid_, options_.limits));
     channel_watch_ =
         TRY(environment_.loop.WatchFd(channel_, EPOLLIN, [this](uint32_t) { OnChannel(); }));
     return SendOrder(channel_, InitOrder::kSetUp);

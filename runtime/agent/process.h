@@ -18,12 +18,14 @@
 #include <optional>
 #include <vector>
 
+#include "oci/spec.h"
 #include "runtime/agent/environment.h"
 #include "runtime/agent/init_channel.h"
 #include "runtime/agent/relay.h"
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/base/user_namespace.h"
 
 namespace agent {
 
@@ -37,6 +39,10 @@ class Process {
     bool open_stdin = false;
     bool open_stdout = false;
     bool open_stderr = false;
+    // Of its pipes, in the agent's user namespace: so that the process can open /dev/stdout again.
+    uid_t stdio_owner = 0;
+    // In force from its set-up on, as under runc.
+    std::vector<oci::Rlimit> limits = {};
   };
   struct Events {
     // It waits for Start; or why it does not, the child having been reaped.
@@ -49,6 +55,8 @@ class Process {
     base::BorrowedFd cgroup;
     // A pidfd: the child is to be in that process' pid namespace. Invalid: in ours.
     base::BorrowedFd pid_namespace_of;
+    // Of the new user namespace, if `flags` has one.
+    base::IdMap id_map = {};
   };
   struct ChildEnds {
     base::BorrowedFd channel;

@@ -41,11 +41,11 @@ constexpr LimitName kLimits[] = {
     {"RLIMIT_STACK", RLIMIT_STACK},
 };
 
-base::Result<void> SetLimit(const oci::Rlimit& limit) {
+base::Result<void> SetLimit(pid_t pid, const oci::Rlimit& limit) {
   for (const LimitName& row : kLimits) {
     if (row.name != limit.type) continue;
     const rlimit value{limit.soft, limit.hard};
-    if (setrlimit(row.resource, &value) != 0) {
+    if (prlimit(pid, row.resource, &value, nullptr) != 0) {
       return base::ErrnoError("set {} to soft {}, hard {}", limit.type, limit.soft, limit.hard);
     }
     return base::Ok();
@@ -90,8 +90,8 @@ CapabilitySets SetsOf(const oci::Process& process) {
 
 }  // namespace
 
-base::Result<void> SetResourceLimits(const std::vector<oci::Rlimit>& limits) {
-  for (const oci::Rlimit& limit : limits) TRY(SetLimit(limit));
+base::Result<void> SetResourceLimits(pid_t pid, const std::vector<oci::Rlimit>& limits) {
+  for (const oci::Rlimit& limit : limits) TRY(SetLimit(pid, limit));
   return base::Ok();
 }
 
@@ -110,6 +110,11 @@ std::string HomeDirectory(uid_t uid, const std::string& passwd_text) {
 void MakeWorkingDirectory(const std::string& cwd) {
   // Failing shows in the chdir that follows, with the better message.
   static_cast<void>(base::MakeDirectories(cwd));
+}
+
+base::Result<void> BecomeRootOfUserNamespace() {
+  TRY(SetUser({}), "root of the user namespace");
+  return base::Ok();
 }
 
 base::Result<void> BecomeUser(const oci::Process& process) {

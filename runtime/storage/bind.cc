@@ -23,6 +23,18 @@ base::Result<void> SetAttributes(base::BorrowedFd tree, bool recursive, mount_at
   return base::Ok();
 }
 
+base::Result<void> MapIds(base::BorrowedFd tree, const CloneOptions& options,
+                          const std::string& source) {
+  const base::UniqueFd user_namespace = TRY(base::MakeUserNamespace(options.id_map));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<__u64>(user_namespace.get());
+  TRY(SetAttributes(tree, options.id_map_recursive, attributes, source),
+      "map ids of {} (its file system may not know how: mount_setattr(2), MOUNT_ATTR_IDMAP)",
+      source);
+  return base::Ok();
+}
+
 }  // namespace
 
 base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOptions& options) {
@@ -34,6 +46,7 @@ base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOpt
   attributes.propagation = options.follow_source ? MS_SLAVE : MS_PRIVATE;
   if (options.read_only_recursive) attributes.attr_set = MOUNT_ATTR_RDONLY;
   TRY(SetAttributes(tree, true, attributes, source));
+  if (!options.id_map.empty()) TRY(MapIds(tree, options, source));
   if (options.read_only) {
     mount_attr top{};
     top.attr_set = MOUNT_ATTR_RDONLY;

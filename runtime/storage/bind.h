@@ -6,6 +6,7 @@
 
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/base/user_namespace.h"
 
 namespace storage {
 
@@ -15,6 +16,9 @@ struct CloneOptions {
   bool read_only_recursive = false;
   // Mounts that appear in the source later appear here too.
   bool follow_source = false;
+  // Whose files are shown as whose: config.md "Mounts", uidMappings. Empty: as they are.
+  base::IdMap id_map = {};
+  bool id_map_recursive = false;
 };
 
 // A clone of `source` (a directory or any other file) that is attached nowhere yet, and lies in no

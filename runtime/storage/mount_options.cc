@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
+
+#include "runtime/storage/split.h"
 
 namespace storage {
 namespace {
@@ -54,6 +57,40 @@ constexpr std::pair<std::string_view, unsigned long> kPropagation[] = {
     {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE},
 };
 
+base::Result<uint32_t> ParseId(std::string_view text) {
+  uint32_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    return base::MakeError(base::Code::kInvalidArgument, "\"{}\" is no id", text);
+  }
+  return id;
+}
+
+base::Result<std::vector<base::IdMapping>> ParseIdMappings(std::string_view text) {
+  std::vector<base::IdMapping> mappings;
+  for (const std::string& entry : Split(text, ',')) {
+    const std::vector<std::string> part = Split(entry, ':');
+    if (part.size() != 3) {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "\"{}\": container-id:host-id:size is wanted", entry);
+    }
+    base::IdMapping mapping;
+    mapping.container_id = TRY(ParseId(part[0]));
+    mapping.host_id = TRY(ParseId(part[1]));
+    mapping.size = TRY(ParseId(part[2]));
+    mappings.push_back(mapping);
+  }
+  return mappings;
+}
+
+// Whether `option` gives mappings, which are taken then.
+base::Result<bool> TakeIdMap(std::string_view option, base::IdMap* map) {
+  const std::string_view key = option.substr(0, std::min(option.size(), size_t{7}));
+  if (key != "uidmap=" && key != "gidmap=") return false;
+  (key == "uidmap=" ? map->uids : map->gids) = TRY(ParseIdMappings(option.substr(7)), "{}", option);
+  return true;
+}
+
 // Whether `option` is one of those that are no flag and no data.
 bool TakeSpecial(std::string_view option, MountOptions* out) {
   if (option == "bind" || option == "rbind") {
@@ -67,6 +104,11 @@ bool TakeSpecial(std::string_view option, MountOptions* out) {
   }
   if (option == "loop") {
     out->loop = true;
+    return true;
+  }
+  if (option == "idmap" || option == "ridmap") {
+    out->id_mapped = true;
+    out->id_map_recursive = option == "ridmap";
     return true;
   }
   for (const auto& [name, flag] : kPropagation) {
@@ -87,6 +129,7 @@ base::Result<MountOptions> ParseMountOptions(const std::vector<std::string>& opt
       return base::MakeError(base::Code::kInvalidArgument, "mount option with a NUL character");
     }
     if (TakeSpecial(option, &out)) continue;
+    if (TRY(TakeIdMap(option, &out.id_map))) continue;
     const auto* const known = std::find_if(std::begin(kFlagOptions), std::end(kFlagOptions),
                                            [&](const FlagOption& f) { return f.name == option; });
     if (known != std::end(kFlagOptions)) {
@@ -95,6 +138,10 @@ base::Result<MountOptions> ParseMountOptions(const std::vector<std::string>& opt
     }
     if (!out.data.empty()) out.data += ',';
     out.data += option;
+  }
+  if (out.id_map.uids.empty() != out.id_map.gids.empty()) {
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "uidmap and gidmap must be given together");
   }
   out.read_only = (out.flags & MS_RDONLY) != 0;
   return out;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/base/result.h"
+#include "runtime/base/user_namespace.h"
 
 namespace storage {
 
@@ -19,10 +20,16 @@ struct MountOptions {
   bool read_only = false;            // "ro": also in `flags`
   bool read_only_recursive = false;  // "rro", OCI runtime-spec 1.2, config.md "Linux mount options"
   unsigned long propagation = 0;     // MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE or 0
+  // containerd's "uidmap=0:1000:65536,10:5:1", "gidmap=" (snapshotters with remap-ids); with
+  // "idmap" and "ridmap" of OCI specs, whose mappings stand elsewhere.
+  base::IdMap id_map;
+  bool id_mapped = false;
+  bool id_map_recursive = false;
 };
 
 // A later option overrides an earlier one, as mount(8) has it. X-containerd.* is dropped: it speaks
-// to containerd's mount manager. kInvalidArgument for an option with a NUL.
+// to containerd's mount manager. kInvalidArgument for an option with a NUL, and for one of uidmap
+// and gidmap without the other.
 base::Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace storage

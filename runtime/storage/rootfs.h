@@ -15,12 +15,4 @@ namespace storage {
 // device.
 base::Result<void> MountRootfs(std::span<const Mount> mounts, const std::string& rootfs);
 
-// The data of an overlay mount made to fit: relative to `directory`, the deepest common parent of
-// its lowerdirs, upperdir and workdir. mount(2) takes less than a page of it.
-struct CompactData {
-  std::string directory;  // empty: `data` is as it was
-  std::string data;
-};
-CompactData CompactOverlayData(const std::string& data);
-
 }  // namespace storage

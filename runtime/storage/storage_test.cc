@@ -18,6 +18,7 @@
 #include "runtime/base/unique_fd.h"
 #include "runtime/storage/bind.h"
 #include "runtime/storage/mount_options.h"
+#include "runtime/storage/overlay.h"
 #include "runtime/storage/rootfs.h"
 #include "runtime/storage/share.h"
 #include "runtime/storage/unmount.h"
@@ -42,6 +43,21 @@ TEST(MountOptions, RecognisesBindsLoopsAndContainerdsOwn) {
   EXPECT_TRUE(options->bind && options->recursive && options->read_only_recursive && options->loop);
   EXPECT_EQ(options->propagation, static_cast<unsigned long>(MS_SLAVE));
   EXPECT_THAT(options->data, IsEmpty());
+}
+
+TEST(MountOptions, MappingsOfIds) {
+  const auto options = ParseMountOptions({"ro", "uidmap=0:1000:10,10:5:1", "gidmap=0:7:1"});
+  ASSERT_TRUE(options) << options.error().Message();
+  EXPECT_EQ(options->id_map, (base::IdMap{{{0, 1000, 10}, {10, 5, 1}}, {{0, 7, 1}}}));
+  EXPECT_THAT(options->data, IsEmpty());
+  EXPECT_TRUE(ParseMountOptions({"rbind", "ridmap"})->id_map_recursive);
+  for (const char* bad : {"uidmap=0:1", "uidmap=", "uidmap=0:x:1", "uidmap=0:-1:1",
+                          "uidmap=0:1:4294967296", "uidmap=0:1:1,"}) {
+    const auto refused = ParseMountOptions({bad, "gidmap=0:7:1"});
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_THAT(refused.error().Message(), ::testing::HasSubstr(bad));
+  }
+  EXPECT_FALSE(ParseMountOptions({"uidmap=0:1:1"}));
 }
 
 TEST(MountOptions, RejectsNul) { EXPECT_FALSE(ParseMountOptions({std::string("a\0b", 3)})); }
@@ -118,6 +134,53 @@ TEST_F(Mounting, OverlayWithMoreThanAPageOfLowerdirs) {
   const auto mounted = MountRootfs({&overlay, 1}, root_ + "/rootfs");
   ASSERT_TRUE(mounted) << mounted.error().Message();
   EXPECT_EQ(ReadFrom(root_ + "/rootfs/file59"), "x");
+}
+
+uid_t OwnerOf(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 ? status.st_uid : ~uid_t{0};
+}
+
+// As containerd's overlayfs snapshotter asks for: the upper layer's top is the container's already.
+TEST_F(Mounting, LowerLayersOfAnOverlayAreSeenThroughTheMappings) {
+  WriteTo(Dir("l1") + "/a", "1");
+  WriteTo(Dir("l2") + "/b", "2");
+  ASSERT_EQ(chown((root_ + "/l2/b").c_str(), 5, 5), 0);
+  ASSERT_EQ(chown(Dir("u").c_str(), 1000, 1000), 0);
+  const Mount overlay{
+      "overlay",
+      "overlay",
+      "",
+      {"workdir=" + Dir("w"), "upperdir=" + Dir("u"), "lowerdir=" + Dir("l1") + ":" + Dir("l2"),
+       "uidmap=0:1000:10", "gidmap=0:1000:10"}};
+  const std::string rootfs = root_ + "/rootfs";
+  const auto mounted = MountRootfs({&overlay, 1}, rootfs);
+  ASSERT_TRUE(mounted) << mounted.error().Message();
+  EXPECT_EQ(OwnerOf(rootfs), 1000U);
+  EXPECT_EQ(OwnerOf(rootfs + "/a"), 1000U);
+  EXPECT_EQ(OwnerOf(rootfs + "/b"), 1005U);
+  EXPECT_EQ(OwnerOf(root_ + "/l1/a"), 0U) << "the layer is others', too";
+  EXPECT_EQ(ReadFrom(rootfs + "/b"), "2");
+  EXPECT_THAT(MountPointsBelow(*ReadMountInfo(), root_), ElementsAre(root_, rootfs));
+  WriteTo(rootfs + "/a", "new");
+  EXPECT_EQ(OwnerOf(root_ + "/u/a"), 1000U);
+}
+
+TEST_F(Mounting, AMappedLayerThatIsMissingLeavesNothing) {
+  const Mount overlay{
+      "overlay",
+      "overlay",
+      "",
+      {"lowerdir=" + Dir("l1") + ":" + root_ + "/nowhere", "uidmap=0:1000:10", "gidmap=0:1000:10"}};
+  const auto mounted = MountRootfs({&overlay, 1}, root_ + "/rootfs");
+  ASSERT_FALSE(mounted);
+  EXPECT_THAT(mounted.error().Message(), ::testing::HasSubstr(root_ + "/nowhere"));
+  EXPECT_THAT(MountPointsBelow(*ReadMountInfo(), root_), ElementsAre(root_));
+}
+
+TEST_F(Mounting, IdsOfOtherFileSystemsAreNotMapped) {
+  const Mount mount{"tmpfs", "tmpfs", "", {"uidmap=0:1000:10", "gidmap=0:1000:10"}};
+  EXPECT_EQ(MountRootfs({&mount, 1}, root_ + "/rootfs").error().code(), base::Code::kUnimplemented);
 }
 
 TEST_F(Mounting, FailedSecondMountUndoesTheFirst) {
@@ -211,6 +274,13 @@ TEST_F(Sharing, ReadOnlyBindIsReadOnlyForTheServer) {
   EXPECT_FALSE(base::Open(server_->In("c/mounts/0/new"), O_WRONLY | O_CREAT, 0644));
   EXPECT_EQ(errno, EROFS);
   EXPECT_TRUE(base::Open(root_ + "/src/new", O_WRONLY | O_CREAT, 0644));
+}
+
+TEST_F(Sharing, IdsOfABindAreMapped) {
+  WriteTo(Dir("src") + "/f", "x");
+  Bind(0, root_ + "/src", {.id_map = {{{0, 1000, 10}}, {{0, 1000, 10}}}});
+  EXPECT_EQ(OwnerOf(server_->In("c/mounts/0/f")), 1000U);
+  EXPECT_EQ(OwnerOf(root_ + "/src/f"), 0U);
 }
 
 // OCI runtime-spec 1.2, config.md "Linux mount options": "ro" is of the mount itself, "rro" of

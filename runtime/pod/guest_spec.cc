@@ -19,12 +19,35 @@ std::string Absolute(const std::string& path, const std::string& bundle) {
 // The pod's shared memory: its containers meet in the guest's, as they do in pause's elsewhere.
 constexpr const char* kSharedMemory = "/dev/shm";
 
+// OCI runtime-spec 1.2, config.md "Mounts", uidMappings; with the option idmap alone the mappings
+// are the container's.
+base::IdMap IdMapOf(const oci::LinuxConfig& config, const oci::Mount& mount, bool id_mapped) {
+  if (!mount.uid_mappings.empty()) return {mount.uid_mappings, mount.gid_mappings};
+  if (id_mapped) return {config.uid_mappings, config.gid_mappings};
+  return {};
+}
+
+// The host maps: virtio-fs gives the guest the ids that it is to see.
+void TakeIdMap(oci::Mount* mount) {
+  mount->uid_mappings.clear();
+  mount->gid_mappings.clear();
+  std::erase_if(mount->options,
+                [](const std::string& option) { return option == "idmap" || option == "ridmap"; });
+}
+
 base::Result<void> ShareMount(const std::string& container_id, const std::string& bundle,
                               ContainerKind kind, size_t place, GuestSpec* guest) {
   oci::Mount* mount = &guest->spec.mounts[place];
   const storage::MountOptions options =
       TRY(storage::ParseMountOptions(mount->options), "mount at {}", mount->destination);
-  if (mount->type != "bind" && !options.bind) return base::Ok();
+  if (mount->type != "bind" && !options.bind) {
+    if (!options.id_mapped && mount->uid_mappings.empty()) return base::Ok();
+    return base::MakeError(base::Code::kUnimplemented,
+                           "mount at {}: ids of a {} cannot be mapped, those of a bind can",
+                           mount->destination, mount->type);
+  }
+  const base::IdMap id_map = IdMapOf(guest->spec.linux_config, *mount, options.id_mapped);
+  TakeIdMap(mount);
   if (kind == ContainerKind::kMember && mount->destination == kSharedMemory) {
     mount->source = kSharedMemory;
     return base::Ok();
@@ -35,7 +58,9 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
                            Absolute(mount->source, bundle),
                            {.recursive = options.recursive,
                             .read_only = options.read_only,
-                            .read_only_recursive = options.read_only_recursive}});
+                            .read_only_recursive = options.read_only_recursive,
+                            .id_map = id_map,
+                            .id_map_recursive = options.id_map_recursive}});
   mount->source = fmt::format("{}/{}/mounts/{}", kGuestShare, container_id, index);
   return base::Ok();
 }
@@ -46,6 +71,11 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
 void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
   const bool hooks_make_network = HooksMayMakeNetwork(*spec);
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
+    if (ns.type == "user") {
+      // In a pod each container has one of its own, with the same mappings.
+      ns.path.clear();
+      continue;
+    }
     const bool is_network = ns.type == "network";
     if (ns.path.empty() && !(is_network && hooks_make_network)) continue;
     if (kind == ContainerKind::kMember || is_network) {

@@ -41,6 +41,33 @@ TEST(GuestSpec, AMembersSharedMemoryIsTheGuests) {
   EXPECT_EQ(guest->spec.mounts[1].source, "/run/pinion/share/c/mounts/0");
 }
 
+// The host maps what is shared; the guest is given a namespace to make, of whosever path it was.
+TEST(GuestSpec, IdsOfBindsAreTheHostsToMap) {
+  oci::Spec spec = Member();
+  spec.linux_config.namespaces.push_back({"user", "/run/pinned/user"});
+  spec.linux_config.uid_mappings = {{0, 1000, 10}};
+  spec.linux_config.gid_mappings = {{0, 2000, 10}};
+  for (oci::Mount& mount : spec.mounts) {
+    if (mount.type != "bind") continue;
+    mount.uid_mappings = {{0, 5, 1}};
+    mount.gid_mappings = {{0, 6, 1}};
+  }
+  spec.mounts.push_back({"/data", "bind", "/data", {"rbind", "ridmap"}, {}, {}});
+  const auto guest = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_TRUE(guest) << guest.error().Message();
+  EXPECT_EQ(guest->spec.linux_config.namespaces.back().path, "");
+  EXPECT_EQ(guest->spec.linux_config.uid_mappings, spec.linux_config.uid_mappings);
+  for (const oci::Mount& mount : guest->spec.mounts) EXPECT_TRUE(mount.uid_mappings.empty());
+  EXPECT_THAT(guest->spec.mounts.back().options, testing::ElementsAre("rbind"));
+  ASSERT_EQ(guest->mounts.size(), 2U);
+  EXPECT_EQ(guest->mounts[0].options.id_map, (base::IdMap{{{0, 5, 1}}, {{0, 6, 1}}}));
+  EXPECT_FALSE(guest->mounts[0].options.id_map_recursive);
+  EXPECT_EQ(guest->mounts[1].options.id_map, (base::IdMap{{{0, 1000, 10}}, {{0, 2000, 10}}}));
+  EXPECT_TRUE(guest->mounts[1].options.id_map_recursive);
+  spec.mounts[2].options = {"idmap"};
+  EXPECT_EQ(MakeGuestSpec(spec, "c", "/bundle").error().code(), base::Code::kUnimplemented);
+}
+
 TEST(GuestSpec, OutsideOfAPodAHostsNamespaceBecomesItsOwnAndIsNoted) {
   oci::Spec spec = Member();
   spec.annotations.clear();

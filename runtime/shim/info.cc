@@ -17,7 +17,7 @@ constexpr char kFeatures[] = R"({
 "seccomp":{"enabled":true},
 "apparmor":{"enabled":false},
 "selinux":{"enabled":false},
-"mountExtensions":{"idmap":{"enabled":false}}}})";
+"mountExtensions":{"idmap":{"enabled":true}}}})";
 
 }  // namespace
 

@@ -156,6 +156,9 @@ class PodInterface {
                       DoneCallback done) = 0;
   // Also of a container that has ended; empty if the machine has.
   virtual void Stats(const std::string& id, StatsCallback done) = 0;
+  // What all containers that were created have used, added up, without limits. One that does not
+  // tell, as it goes meanwhile, is left out; what a deleted one has used is gone.
+  virtual void PodStats(StatsCallback done) = 0;
 
   // Those that were created, or are being created, and are not deleted yet.
   virtual size_t container_count() const = 0;

@@ -4,6 +4,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/pod/pod_impl.h"
+#include "runtime/pod/sum_stats.h"
 
 namespace pod {
 
@@ -74,6 +75,14 @@ void Pod::Stats(const std::string& id, StatsCallback done) {
   if ((*found)->sandbox()) return done(SandboxStats(*found));
   if (!machine_running() || !(*found)->init->in_guest) return done(ContainerStats());
   machine_->agent().Stats(id, std::move(done));
+}
+
+void Pod::PodStats(StatsCallback done) {
+  std::vector<std::string> ids;
+  for (const auto& [id, container] : containers_) ids.push_back(id);
+  SumStats(
+      ids, [this](const std::string& id, StatsCallback one) { Stats(id, std::move(one)); },
+      std::move(done));
 }
 
 void Pod::Pids(const std::string& id, PidsCallback done) {

@@ -54,6 +54,7 @@ class Pod : public PodInterface {
   void Resume(const std::string& id, DoneCallback done) override;
   void Update(const std::string& id, const std::string& resources_json, DoneCallback done) override;
   void Stats(const std::string& id, StatsCallback done) override;
+  void PodStats(StatsCallback done) override;
   size_t container_count() const override { return containers_.size(); }
   void Shutdown(std::function<void()> done) override;
 

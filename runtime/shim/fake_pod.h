@@ -116,6 +116,11 @@ class FakePod : public pod::PodInterface {
     stats.values["memory.current"] = 4096;
     done(std::move(stats));
   }
+  void PodStats(pod::StatsCallback done) override {
+    pod::ContainerStats stats;
+    stats.values["memory.current"] = 4096 * states.size();
+    done(std::move(stats));
+  }
   base::Result<void> CloseStdin(const std::string& id, const std::string&) override {
     if (states.count(id) == 0) return NotCreated();
     ++stdin_closed;

@@ -42,4 +42,6 @@ void NoPod::Update(const std::string&, const std::string&, pod::DoneCallback don
 }
 void NoPod::Stats(const std::string&, pod::StatsCallback done) { done(NotCreated()); }
 
+void NoPod::PodStats(pod::StatsCallback done) { done(pod::ContainerStats()); }
+
 }  // namespace shim

@@ -31,6 +31,7 @@ class NoPod : public pod::PodInterface {
   void Update(const std::string& id, const std::string& resources_json,
               pod::DoneCallback done) override;
   void Stats(const std::string& id, pod::StatsCallback done) override;
+  void PodStats(pod::StatsCallback done) override;
   size_t container_count() const override { return 0; }
   void Shutdown(std::function<void()> done) override { done(); }
 

@@ -206,7 +206,9 @@ void SandboxService::SandboxMetrics(const sandbox::SandboxMetricsRequest& reques
                                     Done<sandbox::SandboxMetricsResponse> done) {
   Result<void> checked = Check(request.sandbox_id());
   if (!checked) return done(std::move(checked.error()));
-  pod_.Stats(sandbox_->id, [this, done = std::move(done)](Result<pod::ContainerStats> stats) {
+  Result<pod::ProcessState> state = pod_.State(sandbox_->id, "");
+  if (!state) return done(std::move(state.error()));
+  pod_.PodStats([this, done = std::move(done)](Result<pod::ContainerStats> stats) {
     if (!stats) return done(std::move(stats.error()));
     sandbox::SandboxMetricsResponse response;
     sandbox::Metric* const metrics = response.mutable_metrics();

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "agent-proto/proto/containerd/metrics_v2.pb.h"
 #include "agent-proto/ttrpc/testing_link.h"
 #include "oci/spec.h"
 #include "runtime/base/file.h"
@@ -216,6 +217,22 @@ TEST_F(SandboxServiceTest, PlatformPingAndMetrics) {
   EXPECT_EQ(metrics->metrics().id(), "pod");
   EXPECT_GT(metrics->metrics().timestamp().seconds(), 0);
   EXPECT_EQ(metrics->metrics().data().type_url(), "io.containerd.cgroups.v2.Metrics");
+}
+
+TEST_F(SandboxServiceTest, MetricsAreOfAllThePodsContainers) {
+  ASSERT_EQ(Create(), Code::kOk);
+  const auto before = Call<sandbox::SandboxMetricsResponse>("SandboxMetrics",
+                                                            For<sandbox::SandboxMetricsRequest>());
+  ASSERT_FALSE(before);  // not started
+  EXPECT_EQ(before.error().code(), Code::kNotFound);
+  ASSERT_TRUE(Start());
+  pod_.CreateContainer({.id = "c", .bundle = "/b"}, [](const base::Result<pid_t>&) {});
+  const auto metrics = Call<sandbox::SandboxMetricsResponse>("SandboxMetrics",
+                                                             For<sandbox::SandboxMetricsRequest>());
+  ASSERT_TRUE(metrics);
+  ::io::containerd::cgroups::v2::Metrics numbers;
+  ASSERT_TRUE(numbers.ParseFromString(metrics->metrics().data().value()));
+  EXPECT_EQ(numbers.memory().usage(), 2 * 4096u);
 }
 
 }  // namespace

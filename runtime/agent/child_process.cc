@@ -39,7 +39,7 @@ void ResetSignals() {
 base::Result<base::UniqueFd> PlaceDescriptors(const ChildPlan& plan) {
   const int above = kKeptFd + static_cast<int>(plan.keep.size());
   const Process::ChildEnds& ends = plan.ends;
-  const base::UniqueFd null = TRY(base::Open("/dev/null", O_RDWR));
+  base::UniqueFd null = TRY(base::Open("/dev/null", O_RDWR));
   std::vector<base::BorrowedFd> sources;
   for (const base::BorrowedFd end : ends.stdio) sources.push_back(end.valid() ? end : null);
   sources.push_back(ends.channel);
@@ -49,6 +49,7 @@ base::Result<base::UniqueFd> PlaceDescriptors(const ChildPlan& plan) {
     source = base::BorrowedFd(fcntl(source.get(), F_DUPFD_CLOEXEC, above));
     if (!source.valid()) return base::ErrnoError("move a descriptor");
   }
+  null.Reset();  // its number may soon be another's
   for (int fd = 0; fd < above; ++fd) {
     if (dup3(sources[static_cast<size_t>(fd)].get(), fd, fd < kChannelFd ? 0 : O_CLOEXEC) < 0) {
       return base::ErrnoError("place descriptor {}", fd);

@@ -81,9 +81,19 @@ machine_up() {
   machine_port "$(cat "$state/qemu.pid")" >"$state/port"
   [[ -s $state/port ]] || fail 1 "QEMU listens on no port for ssh"
   : >"$state/ready"
-  ssh_exec "$name" true
+  machine_greet "$name"
   trap - EXIT INT TERM HUP
   say "'$name' is ready after $((SECONDS - started)) s"
+}
+
+# The first connection: on a busy host QEMU's network has been seen to reset it (ssh's exit status 255).
+machine_greet() {
+  local try
+  for ((try = 1; try < 5; try++)); do
+    ! ssh_exec "$1" true || return 0
+    sleep 2
+  done
+  ssh_exec "$1" true
 }
 
 # One try, on fresh state.

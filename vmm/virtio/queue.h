@@ -57,6 +57,8 @@ class Queue {
   void Push(uint16_t head, size_t written);
   // True when the driver asked to be told of what was pushed since the last call.
   bool TakeSignal();
+  // How many were pushed since then.
+  uint16_t untold() const { return static_cast<uint16_t>(next_used_ - signalled_used_); }
 
   uint16_t size() const { return size_; }
 

@@ -19,7 +19,7 @@ base::Result<std::vector<std::optional<Queue>>> CreateQueues(const VirtioDevice&
   return queues;
 }
 
-base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
+base::Result<void> PassChains(DeviceHost& host, Queue& queue, size_t index,
                               const std::function<base::Result<size_t>(const Chain&)>& handle) {
   bool more = true;
   for (unsigned budget = queue.size(); budget > 0; --budget) {
@@ -31,8 +31,14 @@ base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
     const size_t written = TRY(handle(*chain), "request at descriptor {}", chain->head);
     queue.Push(chain->head, written);
   }
-  if (queue.TakeSignal()) host.SignalUsed();
   if (more) host.NotifyAgain(index);
+  return base::Ok();
+}
+
+base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
+                              const std::function<base::Result<size_t>(const Chain&)>& handle) {
+  TRY(PassChains(host, queue, index, handle));
+  if (queue.TakeSignal()) host.SignalUsed();
   return base::Ok();
 }
 

@@ -21,6 +21,10 @@ base::Result<std::vector<std::optional<Queue>>> CreateQueues(const VirtioDevice&
 
 // Hands the chains of `queue`, which has this index, to `handle` and gives each back with the
 // number of bytes that this returns. One queue's worth, then the reactor's other work has its turn.
+// The driver is not told.
+base::Result<void> PassChains(DeviceHost& host, Queue& queue, size_t index,
+                              const std::function<base::Result<size_t>(const Chain&)>& handle);
+// The same, and tells the driver if it wants to know.
 base::Result<void> ServeQueue(DeviceHost& host, Queue& queue, size_t index,
                               const std::function<base::Result<size_t>(const Chain&)>& handle);
 

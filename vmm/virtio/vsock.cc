@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -27,6 +28,11 @@ constexpr uint64_t kFirstGuestCid = 3;
 constexpr size_t kMaxConnections = 1023;
 // Resets for connections that are not there; a guest that earns more of them waits in vain.
 constexpr size_t kMaxResets = 256;
+// A driver merely frees the packets that it is given back, and Linux pays an interrupt and two
+// turns of a kernel thread for it. So it is told of several at once, or by the interrupt for a
+// packet to it; before it is short of descriptors (Linux takes at most 19 a packet), not too late.
+constexpr uint16_t kUntoldTx = 8;
+constexpr std::chrono::milliseconds kLongestUntold{100};
 // Packets a turn, so that one guest cannot hold the reactor.
 constexpr unsigned kTurn = 256;
 
@@ -63,6 +69,7 @@ class VsockDevice final : public VirtioDevice {
 
   base::Result<void> ServeTx();
   base::Result<void> PumpRx();
+  void Signal();
   void OnPacket(const Chain& chain);
   void Open(const Key& key, const VsockHeader& request);
   void Drop(const Key& key, bool tell_guest);
@@ -87,6 +94,7 @@ class VsockDevice final : public VirtioDevice {
   std::deque<Key> rx_order_;        // those that have something for the guest, in turn
   std::deque<VsockHeader> resets_;  // addressed already
   std::vector<iovec> room_;
+  base::Timer tx_signal_;
 };
 
 base::Result<void> VsockDevice::Activate(DeviceHost& host, const Activation& activation) {
@@ -105,6 +113,7 @@ void VsockDevice::Reset() {
   draining_.clear();
   rx_order_.clear();
   resets_.clear();
+  tx_signal_.Cancel();
   queues_.clear();
 }
 
@@ -116,7 +125,7 @@ base::Result<void> VsockDevice::Notify(size_t queue) {
 }
 
 base::Result<void> VsockDevice::ServeTx() {
-  TRY(ServeQueue(*host_, *queues_[kTxQueue], kTxQueue,
+  TRY(PassChains(*host_, *queues_[kTxQueue], kTxQueue,
                  [this](const Chain& chain) -> base::Result<size_t> {
                    OnPacket(chain);
                    return size_t{0};
@@ -244,9 +253,24 @@ base::Result<void> VsockDevice::PumpRx() {
     CopyTo(chain->writable, 0, std::as_bytes(std::span(&header, 1)));
     queue.Push(chain->head, sizeof(header) + header.length);
   }
-  if (queue.TakeSignal()) host_->SignalUsed();
+  Signal();
   if (turn == 0) host_->NotifyAgain(kRxQueue);
   return base::Ok();
+}
+
+void VsockDevice::Signal() {
+  Queue& tx = *queues_[kTxQueue];
+  const bool received = queues_[kRxQueue]->TakeSignal();
+  if (!received && tx.untold() < kUntoldTx) {
+    if (tx.untold() == 0 || tx_signal_.active()) return;
+    tx_signal_ = host_->loop().After(kLongestUntold, [this] {
+      if (queues_[kTxQueue]->TakeSignal()) host_->SignalUsed();
+    });
+    return;
+  }
+  tx_signal_.Cancel();
+  // One interrupt is for all queues (virtio 1.2, 4.2.2, InterruptStatus bit 0).
+  if (tx.TakeSignal() || received) host_->SignalUsed();
 }
 
 // False: nobody has anything for the guest.

@@ -354,6 +354,45 @@ TEST_F(VsockTest, ConnectionsAreBounded) {
   EXPECT_EQ(streams_.size(), 1023U);
 }
 
+TEST_F(VsockTest, PacketsOfTheGuestAreGivenBackAtOnceAndToldOfTogether) {
+  Connect();
+  const int before = host_.signals;
+  for (int i = 0; i < 7; ++i) SendData("x");  // Send sees that each has come back
+  EXPECT_EQ(host_.signals, before);
+  SendData("x");
+  EXPECT_EQ(host_.signals, before + 1);
+}
+
+TEST_F(VsockTest, APacketToTheGuestTellsOfThoseGivenBack) {
+  Connect();
+  SendData("x");
+  const int before = host_.signals;
+  WriteStream("y");
+  RunLoop();
+  EXPECT_EQ(host_.signals, before + 1);
+  for (int i = 0; i < 7; ++i) SendData("x");
+  EXPECT_EQ(host_.signals, before + 1) << "the count has begun anew";
+}
+
+TEST_F(VsockTest, TheLastPacketGivenBackIsToldOfInTheEnd) {
+  Connect();
+  const int before = host_.signals;
+  SendData("x");
+  for (int i = 0; i < 1000 && host_.signals == before; ++i) {
+    ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(50)));
+  }
+  EXPECT_EQ(host_.signals, before + 1);
+}
+
+TEST_F(VsockTest, ResetWithPacketsNotToldOfIsSilent) {
+  Connect();
+  SendData("x");
+  const int before = host_.signals;
+  device_->Reset();
+  ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(200)));
+  EXPECT_EQ(host_.signals, before);
+}
+
 TEST_F(VsockTest, ReconnectingForEverWithoutBuffersIsBounded) {
   for (int i = 0; i < 2000; ++i) {
     ASSERT_TRUE(Send(Header(VsockOp::kRequest)));

@@ -42,7 +42,8 @@ base::Result<std::unique_ptr<OutputRelay>> OutputRelay::Start(base::EventLoop& l
   std::unique_ptr<OutputRelay> relay(new OutputRelay(loop, std::move(stream), std::move(decoder),
                                                      std::move(fifo), std::move(on_end)));
   OutputRelay* const raw = relay.get();
-  relay->stream_watch_ = TRY(loop.WatchFd(relay->stream_, 0, [raw](uint32_t) { raw->Pump(); }));
+  relay->stream_watch_ =
+      TRY(loop.WatchFd(relay->stream_, EPOLLIN, [raw](uint32_t) { raw->Pump(); }));
   relay->fifo_watch_ =
       TRY(WatchIfPollable(loop, relay->fifo_.writer, 0, [raw](uint32_t) { raw->Pump(); }));
   // The decoder may hold frames already, for which no descriptor becomes ready.
@@ -102,20 +103,19 @@ OutputRelay::Step OutputRelay::ReadStream() {
 }
 
 void OutputRelay::Wait(bool for_guest) {
-  static_cast<void>(stream_watch_.SetEvents(for_guest ? EPOLLIN : 0U));
+  if (!for_guest && !fifo_watch_.active()) {
+    start_ = loop_.After(std::chrono::milliseconds(10), [this] { Pump(); });
+  }
+  if (for_guest == stream_watch_.active()) return;  // that is what is waited for already
   if (fifo_watch_.active()) {
     static_cast<void>(fifo_watch_.SetEvents(for_guest ? 0U : EPOLLOUT));
-  } else if (!for_guest) {
-    start_ = loop_.After(std::chrono::milliseconds(10), [this] { Pump(); });
   }
   // A hang-up is reported even to a watch that asks for nothing, over and over; while we wait for
   // the client, the guest's must not keep us busy.
-  if (!for_guest) stream_watch_.Cancel();
-  if (for_guest && !stream_watch_.active()) {
-    base::Result<base::Watch> watch = loop_.WatchFd(stream_, EPOLLIN, [this](uint32_t) { Pump(); });
-    if (!watch) return End();
-    stream_watch_ = std::move(*watch);
-  }
+  if (!for_guest) return stream_watch_.Cancel();
+  base::Result<base::Watch> watch = loop_.WatchFd(stream_, EPOLLIN, [this](uint32_t) { Pump(); });
+  if (!watch) return End();
+  stream_watch_ = std::move(*watch);
 }
 
 void OutputRelay::End() {

@@ -10,7 +10,12 @@
 namespace agent {
 namespace {
 
-constexpr size_t kReadBytes = 32 << 10;
+// A frame of this much, with the headers of vsock and of Linux' buffers, fits in 32 KiB: the most
+// for which the kernel finds adjacent pages when memory is scattered (PAGE_ALLOC_COSTLY_ORDER).
+constexpr size_t kOutputBytes = 31 << 10;
+constexpr size_t kInputBytes = stream::kHeaderBytes + stream::kMaxFrameBytes;
+// Full reads per readiness, so that one stream does not keep the loop to itself.
+constexpr int kReadsPerEvent = 8;
 
 base::Result<void> SetNonBlocking(base::BorrowedFd fd) {
   const int flags = fcntl(fd.get(), F_GETFL);
@@ -42,9 +47,16 @@ base::Result<std::unique_ptr<OutputRelay>> OutputRelay::Create(base::EventLoop& 
 }
 
 void OutputRelay::OnSource() {
-  std::array<char, kReadBytes> buffer;
+  for (int i = 0; i < kReadsPerEvent; ++i) {
+    if (!PassOn()) return;
+  }
+}
+
+// True: all that was read has been passed on, and there may be more.
+bool OutputRelay::PassOn() {
+  std::array<char, kOutputBytes> buffer;
   const ssize_t size = read(source_.get(), buffer.data(), buffer.size());
-  if (size < 0 && TryAgain()) return;
+  if (size < 0 && TryAgain()) return false;
   if (size > 0) {
     if (host_) pending_ = stream::Encode({buffer.data(), static_cast<size_t>(size)});
   } else {
@@ -54,7 +66,8 @@ void OutputRelay::OnSource() {
     source_.Reset();
     if (host_) pending_ = stream::EncodeEof();
   }
-  Flush();
+  Flush();  // at the end it may destroy this
+  return size == static_cast<ssize_t>(buffer.size()) && pending_.empty();
 }
 
 void OutputRelay::OnHost(uint32_t events) {
@@ -106,9 +119,10 @@ void OutputRelay::Arm() {
         loop_.WatchFd(source_, EPOLLIN, [this](uint32_t) { OnSource(); });
     if (watch) source_watch_ = std::move(*watch);
   }
-  // Fails only for a watch that is not active.
-  if (host_watch_.active()) {
-    static_cast<void>(host_watch_.SetEvents(pending_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT));
+  if (host_full_ == pending_.empty()) {
+    host_full_ = !host_full_;
+    // Fails only for a watch that is not active.
+    static_cast<void>(host_watch_.SetEvents(host_full_ ? EPOLLIN | EPOLLOUT : EPOLLIN));
   }
 }
 
@@ -127,7 +141,7 @@ base::Result<std::unique_ptr<InputRelay>> InputRelay::Create(base::EventLoop& lo
 }
 
 void InputRelay::OnHost() {
-  std::array<char, kReadBytes> buffer;
+  std::array<char, kInputBytes> buffer;
   const ssize_t size = read(host_.get(), buffer.data(), buffer.size());
   if (size < 0 && TryAgain()) return;
   if (size <= 0) {

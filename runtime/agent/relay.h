@@ -29,6 +29,7 @@ class OutputRelay {
  private:
   explicit OutputRelay(base::EventLoop& loop) : loop_(loop) {}
   void OnSource();
+  bool PassOn();
   void Flush();
   void OnHost(uint32_t events);
   void Arm();
@@ -39,7 +40,8 @@ class OutputRelay {
   base::UniqueFd host_;
   base::Watch source_watch_;
   base::Watch host_watch_;
-  std::string pending_;  // framed, not yet taken by the host
+  std::string pending_;     // framed, not yet taken by the host
+  bool host_full_ = false;  // so the host is watched for room, too
   bool source_ended_ = false;
   std::function<void()> on_end_;
 };

@@ -1,5 +1,5 @@
-// Subprocess: the only place that starts programs. clone3(2) with a pidfd; between fork and exec only
-// async-signal-safe calls run, and a failure there comes home through a pipe with its stage.
+// Subprocess: the only place that starts programs. clone3(2) with a pidfd; between fork and exec
+// only async-signal-safe calls run, and a failure there comes home through a pipe with its stage.
 //
 // Thread rule: Spawn is thread-safe. Ownership: destroying a Subprocess neither kills nor reaps;
 // children end by EOF on a socket that their parent holds.

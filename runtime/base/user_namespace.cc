@@ -44,11 +44,13 @@ Result<UniqueFd> MakeUserNamespace(const IdMap& map) {
   // No exit signal: nobody who waits for all of the program's children is to hear of it.
   args.flags = CLONE_NEWUSER | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<__u64>(&fd);
+  const pid_t parent = getpid();
   const long pid = syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return ErrnoError("clone into a user namespace");
   if (pid == 0) {
     // It ends with the thread that made it, which kills it anyway.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);  // gone before that was said
     while (true) pause();
   }
   const UniqueFd pidfd(fd);

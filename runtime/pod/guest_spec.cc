@@ -47,6 +47,11 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
                            mount->destination, mount->type);
   }
   const base::IdMap id_map = IdMapOf(guest->spec.linux_config, *mount, options.id_mapped);
+  if (options.id_mapped && id_map.empty()) {
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "mount at {}: idmap, but neither it nor the container has mappings",
+                           mount->destination);
+  }
   TakeIdMap(mount);
   if (kind == ContainerKind::kMember && mount->destination == kSharedMemory) {
     mount->source = kSharedMemory;

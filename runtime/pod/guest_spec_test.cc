@@ -64,6 +64,9 @@ TEST(GuestSpec, IdsOfBindsAreTheHostsToMap) {
   EXPECT_FALSE(guest->mounts[0].options.id_map_recursive);
   EXPECT_EQ(guest->mounts[1].options.id_map, (base::IdMap{{{0, 1000, 10}}, {{0, 2000, 10}}}));
   EXPECT_TRUE(guest->mounts[1].options.id_map_recursive);
+  spec.linux_config.uid_mappings.clear();
+  spec.linux_config.gid_mappings.clear();
+  EXPECT_EQ(MakeGuestSpec(spec, "c", "/bundle").error().code(), base::Code::kInvalidArgument);
   spec.mounts[2].options = {"idmap"};
   EXPECT_EQ(MakeGuestSpec(spec, "c", "/bundle").error().code(), base::Code::kUnimplemented);
 }

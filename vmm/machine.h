@@ -51,7 +51,7 @@ struct NetConfig {
   base::UniqueFd tap;
   virtio::NetOptions options;
 };
-// A transport without a device.
+// A transport without a device: for a card that comes later (PlugNet).
 struct SpareConfig {};
 using DeviceConfig =
     std::variant<BlkConfig, FsConfig, VsockConfig, RngConfig, NetConfig, SpareConfig>;
@@ -102,6 +102,9 @@ class Machine {
   void StopAll(Stop stop) { vcpus_.StopAll(std::move(stop)); }
   // CPUs that come or go while the guest runs.
   CpuResize& cpu_resize() { return resize_; }
+  // A card into the spare at place `number` of the configured devices. kInvalidArgument if that is
+  // no device, kFailedPrecondition if it is not spare (any more).
+  base::Result<void> PlugNet(uint32_t number, NetConfig config);
 
   std::map<std::string, uint64_t> ExitCounts() const { return vcpus_.ExitCounts(); }
 

@@ -6,6 +6,13 @@
 #include "vmm/virtio/devices.h"
 
 namespace vmm {
+namespace {
+
+base::Result<std::unique_ptr<virtio::VirtioDevice>> MakeNetDevice(NetConfig config) {
+  return virtio::MakeNet(TRY(virtio::MakeTapPort(std::move(config.tap))), config.options);
+}
+
+}  // namespace
 
 base::Result<void> Machine::AddDevices(MachineConfig& config) {
   TRY(mmio_.Insert(layout::kIoApic, layout::kIoApicBytes, ioapic_));
@@ -56,6 +63,16 @@ base::Result<void> Machine::AddVirtioDevice(DeviceConfig& config, uint32_t numbe
   return base::Ok();
 }
 
+base::Result<void> Machine::PlugNet(uint32_t number, NetConfig config) {
+  if (number >= transports_.size()) {
+    return base::MakeError(base::Code::kInvalidArgument, "device {} of {}", number,
+                           transports_.size());
+  }
+  std::unique_ptr<virtio::VirtioDevice> card = TRY(MakeNetDevice(std::move(config)));
+  TRY(transports_[number]->Plug(std::move(card)), "device {}", number);
+  return base::Ok();
+}
+
 base::Result<std::unique_ptr<virtio::VirtioDevice>> Machine::MakeVirtioDevice(
     DeviceConfig& config) {
   if (auto* blk = std::get_if<BlkConfig>(&config)) {
@@ -71,7 +88,7 @@ base::Result<std::unique_ptr<virtio::VirtioDevice>> Machine::MakeVirtioDevice(
   }
   if (std::holds_alternative<RngConfig>(config)) return virtio::MakeRng();
   if (auto* net = std::get_if<NetConfig>(&config)) {
-    return virtio::MakeNet(TRY(virtio::MakeTapPort(std::move(net->tap))), net->options);
+    return MakeNetDevice(std::move(*net));
   }
   return std::unique_ptr<virtio::VirtioDevice>();
 }

@@ -134,7 +134,7 @@ base::Result<void> ReadNodes(const v1::Configure& message, MachineConfig& config
   return base::Ok();
 }
 
-base::Result<DeviceConfig> ReadNet(const v1::Net& net, FdTable& fds) {
+base::Result<NetConfig> ReadNet(const v1::Net& net, FdTable& fds) {
   NetConfig config{.tap = TRY(fds.Take(net.fd(), "net.fd")), .options = {}};
   if (net.mac().size() != config.options.mac.size()) {
     return base::MakeError(base::Code::kInvalidArgument, "net.mac: {} bytes: must be {}",
@@ -146,7 +146,7 @@ base::Result<DeviceConfig> ReadNet(const v1::Net& net, FdTable& fds) {
                            net.mtu(), UINT16_MAX);
   }
   config.options.mtu = static_cast<uint16_t>(net.mtu());
-  return DeviceConfig(std::move(config));
+  return config;
 }
 
 base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
@@ -161,7 +161,7 @@ base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
     case v1::Device::kRng:
       return DeviceConfig(RngConfig{});
     case v1::Device::kNet:
-      return ReadNet(device.net(), fds);
+      return DeviceConfig(TRY(ReadNet(device.net(), fds)));
     case v1::Device::kSpare:
       return DeviceConfig(SpareConfig{});
     default:
@@ -174,6 +174,11 @@ base::Result<DeviceConfig> ReadDevice(const v1::Device& device, FdTable& fds) {
 base::Result<base::UniqueFd> ReadCreateVm(const v1::CreateVm& message,
                                           std::vector<base::UniqueFd> fds) {
   return FdTable(std::move(fds)).Take(message.kvm_fd(), "kvm_fd");
+}
+
+base::Result<NetConfig> ReadPlugNet(const v1::PlugNet& message, std::vector<base::UniqueFd> fds) {
+  FdTable table(std::move(fds));
+  return ReadNet(message.net(), table);
 }
 
 base::Result<MachineConfig> ReadConfigure(const v1::Configure& message,

@@ -1,5 +1,5 @@
-// The shim's CreateVm and Configure messages: the latter becomes a MachineConfig. The shim is
-// trusted, but its messages are checked all the same: indices, limits, enums. Thread rule:
+// The shim's CreateVm, Configure and PlugNet messages: Configure becomes a MachineConfig. The shim
+// is trusted, but its messages are checked all the same: indices, limits, enums. Thread rule:
 // reentrant.
 #pragma once
 
@@ -12,6 +12,7 @@
 namespace pinion::vmm::v1 {
 class Configure;
 class CreateVm;
+class PlugNet;
 }  // namespace pinion::vmm::v1
 
 namespace vmm {
@@ -23,5 +24,9 @@ base::Result<base::UniqueFd> ReadCreateVm(const pinion::vmm::v1::CreateVm& messa
 // Takes the descriptors that the message names out of `fds`. kInvalidArgument, naming the field.
 base::Result<MachineConfig> ReadConfigure(const pinion::vmm::v1::Configure& message,
                                           std::vector<base::UniqueFd> fds);
+
+// The card, likewise.
+base::Result<NetConfig> ReadPlugNet(const pinion::vmm::v1::PlugNet& message,
+                                    std::vector<base::UniqueFd> fds);
 
 }  // namespace vmm

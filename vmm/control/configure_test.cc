@@ -77,6 +77,22 @@ TEST(ReadConfigure, RefusesANetworkCardWithoutAnAddressOrWithAnOddMtu) {
   EXPECT_THAT(Refusal(net(6, 65536)), HasSubstr("net.mtu: 65536"));
 }
 
+TEST(ReadPlugNet, IsJudgedAsACardOfConfigure) {
+  v1::PlugNet message;
+  v1::Net& card = *message.mutable_net();
+  card.set_mac(std::string(6, '\2'));
+  card.set_mtu(1400);
+  const auto good = ReadPlugNet(message, Fds(1));
+  ASSERT_TRUE(good);
+  EXPECT_TRUE(good->tap);
+  EXPECT_EQ(good->options.mtu, 1400);
+  const auto without = ReadPlugNet(message, Fds(0));
+  ASSERT_FALSE(without);
+  EXPECT_THAT(without.error().Message(), HasSubstr("net.fd"));
+  card.set_mtu(1 << 16);
+  EXPECT_FALSE(ReadPlugNet(message, Fds(1)));
+}
+
 TEST(ReadConfigure, RefusesOddNumbers) {
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(0); }), HasSubstr("memory_mib"));
   EXPECT_THAT(Refusal([](v1::Configure& m) { m.set_memory_mib(UINT64_MAX); }),

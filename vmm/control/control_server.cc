@@ -109,6 +109,10 @@ base::Result<void> ControlServer::Handle(const v1::ToVmm& message, std::vector<b
       if (state_ != State::kRunning) return WrongState("AddCpus and RemoveCpus");
       reply_later = true;
       return Resize(message);
+    case v1::ToVmm::kPlugNet:
+      if (state_ != State::kRunning) return WrongState("PlugNet");
+      return machine_->PlugNet(message.plug_net().device(),
+                               TRY(ReadPlugNet(message.plug_net(), std::move(fds))));
     default:
       return base::MakeError(base::Code::kUnimplemented, "a request that this vmm does not know");
   }

@@ -1,6 +1,7 @@
 // ControlServer: the vmm's end of the line to the shim (agent-proto/proto/vmm_control.proto).
 //
-//   CreateVm ─► Configure ─► Run ─► (Pause ─► Resume | AddCpus | RemoveCpus)* ─► Exited, then Done
+//   CreateVm ─► Configure ─► Run ─► (Pause ─► Resume | AddCpus | RemoveCpus | PlugNet)* ─► Exited,
+//   then Done
 //
 // Thread rule: bound to the reactor. When the shim's end is closed the process ends at once, for
 // nobody is left to run the guest for.

@@ -61,6 +61,10 @@ TEST_F(ControlServerTest, RequestsOutOfOrderAreRefusedAndAnswered) {
   add.set_id(7);
   add.mutable_add_cpus()->add_indices(1);
   EXPECT_EQ(Ask(add).code(), static_cast<int>(base::Code::kFailedPrecondition));
+  v1::ToVmm plug;
+  plug.set_id(8);
+  plug.mutable_plug_net();
+  EXPECT_EQ(Ask(plug).code(), static_cast<int>(base::Code::kFailedPrecondition));
 }
 
 TEST_F(ControlServerTest, NothingIsConfiguredBeforeThereIsAVm) {

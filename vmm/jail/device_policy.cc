@@ -49,13 +49,16 @@ constexpr const char* kCalls[] = {
 };
 
 constexpr uint32_t kKvmRequests[] = {
-    // A disk or a share that comes late into a spare slot.
+    // A card that comes late into a spare slot.
     KVM_IOEVENTFD,
 };
 
 constexpr uint32_t kTapRequests[] = {
     // What the guest's driver takes over of a frame is known when it has negotiated.
     TUNSETOFFLOAD,
+    // Whether a late card's descriptor is what it should be.
+    TUNGETIFF,
+    TUNGETVNETHDRSZ,
 };
 
 base::Result<void> AddConditionalRules(base::SeccompFilter& filter) {

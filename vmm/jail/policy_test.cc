@@ -113,9 +113,11 @@ TEST_F(PolicyTest, DeviceThreadPairsUnixSocketsOnly) {
   EXPECT_EQ(Device(SYS_socketpair, {AF_TIPC, SOCK_STREAM}), kTrap);
 }
 
-TEST_F(PolicyTest, DeviceThreadSetsOffloadsOfATapAndNothingElseOfIt) {
-  EXPECT_EQ(Device(SYS_ioctl, {5, TUNSETOFFLOAD}), kAllow);
-  EXPECT_EQ(Vcpu(SYS_ioctl, {5, TUNSETOFFLOAD}), kTrap);
+TEST_F(PolicyTest, DeviceThreadLooksAtATapAndSetsItsOffloadsAndNothingElseOfIt) {
+  for (const uint64_t request : {TUNSETOFFLOAD, TUNGETIFF, TUNGETVNETHDRSZ}) {
+    EXPECT_EQ(Device(SYS_ioctl, {5, request}), kAllow) << request;
+    EXPECT_EQ(Vcpu(SYS_ioctl, {5, request}), kTrap) << request;
+  }
   for (const uint64_t request : {TUNSETIFF, TUNSETPERSIST, TUNATTACHFILTER, TUNSETSTEERINGEBPF}) {
     EXPECT_EQ(Device(SYS_ioctl, {5, request}), kTrap) << request;
   }

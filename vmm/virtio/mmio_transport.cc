@@ -30,25 +30,39 @@ void SetHigh(GuestAddress& address, uint32_t value) {
 
 base::Result<std::unique_ptr<MmioTransport>> MmioTransport::Create(
     std::unique_ptr<VirtioDevice> device, const Environment& environment, GuestAddress base) {
-  std::unique_ptr<MmioTransport> transport(new MmioTransport(std::move(device), environment));
-  if (transport->device_ == nullptr) return transport;
-  const GuestAddress notify{TRY(CheckedAdd(base.value, mmio::kQueueNotify))};
-  transport->queues_.resize(transport->device_->queue_sizes().size());
-  for (size_t i = 0; i < transport->queues_.size(); ++i) {
-    QueueState& queue = transport->queues_[i];
-    queue.kick.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!queue.kick) return base::ErrnoError("eventfd for queue {}", i);
-    TRY(environment.doorbells.Register(notify, static_cast<uint32_t>(i), queue.kick),
-        "doorbell of {} queue {}", transport->device_->name(), i);
-    if (transport->device_->has_vhost_back_end()) continue;
-    queue.watch = TRY(environment.loop.WatchFd(
-        queue.kick, EPOLLIN, [raw = transport.get(), i](uint32_t) { raw->OnKick(i); }));
-  }
+  std::unique_ptr<MmioTransport> transport(new MmioTransport(environment, base));
+  if (device != nullptr) TRY(transport->Plug(std::move(device)));
   return transport;
 }
 
-MmioTransport::MmioTransport(std::unique_ptr<VirtioDevice> device, const Environment& environment)
-    : device_(std::move(device)), environment_(environment) {}
+MmioTransport::MmioTransport(const Environment& environment, GuestAddress base)
+    : environment_(environment), base_(base) {}
+
+base::Result<void> MmioTransport::Plug(std::unique_ptr<VirtioDevice> device) {
+  if (device_ != nullptr) {
+    return base::MakeError(base::Code::kFailedPrecondition, "the slot has a device: {}",
+                           device_->name());
+  }
+  std::vector<QueueState> queues(device->queue_sizes().size());
+  for (size_t i = 0; i < queues.size(); ++i) TRY(RegisterDoorbell(*device, i, &queues[i]));
+  const std::lock_guard lock(mutex_);
+  queues_ = std::move(queues);
+  device_ = std::move(device);
+  return base::Ok();
+}
+
+base::Result<void> MmioTransport::RegisterDoorbell(const VirtioDevice& device, size_t queue,
+                                                   QueueState* state) {
+  const GuestAddress notify{TRY(CheckedAdd(base_.value, mmio::kQueueNotify))};
+  state->kick.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!state->kick) return base::ErrnoError("eventfd for queue {}", queue);
+  TRY(environment_.doorbells.Register(notify, static_cast<uint32_t>(queue), state->kick),
+      "doorbell of {} queue {}", device.name(), queue);
+  if (device.has_vhost_back_end()) return base::Ok();
+  state->watch = TRY(
+      environment_.loop.WatchFd(state->kick, EPOLLIN, [this, queue](uint32_t) { OnKick(queue); }));
+  return base::Ok();
+}
 
 MmioTransport::~MmioTransport() {
   if (device_ != nullptr) StopDevice();
@@ -57,13 +71,8 @@ MmioTransport::~MmioTransport() {
 void MmioTransport::Read(uint64_t offset, std::span<std::byte> data) {
   std::fill(data.begin(), data.end(), std::byte{0});
   if (offset >= mmio::kConfig) {
-    if (device_ == nullptr) return;
-    const std::span<const std::byte> config = device_->config();
-    const uint64_t at = offset - mmio::kConfig;
-    if (at >= config.size()) return;
-    const size_t length = std::min(data.size(), config.size() - static_cast<size_t>(at));
-    std::memcpy(data.data(), config.data() + at, length);
-    return;
+    const std::lock_guard lock(mutex_);
+    return ReadConfigLocked(offset - mmio::kConfig, data);
   }
   // virtio 1.2, 4.2.2.2: only 32-bit aligned accesses to the control registers.
   if (data.size() != sizeof(uint32_t) || offset % sizeof(uint32_t) != 0) return;
@@ -73,6 +82,14 @@ void MmioTransport::Read(uint64_t offset, std::span<std::byte> data) {
     value = ReadRegisterLocked(offset);
   }
   std::memcpy(data.data(), &value, sizeof(value));
+}
+
+void MmioTransport::ReadConfigLocked(uint64_t at, std::span<std::byte> data) const {
+  if (device_ == nullptr) return;
+  const std::span<const std::byte> config = device_->config();
+  if (at >= config.size()) return;
+  const size_t length = std::min(data.size(), config.size() - static_cast<size_t>(at));
+  std::memcpy(data.data(), config.data() + at, length);
 }
 
 uint32_t MmioTransport::ReadRegisterLocked(uint64_t offset) const {
@@ -113,11 +130,12 @@ uint32_t MmioTransport::ReadRegisterLocked(uint64_t offset) const {
 
 void MmioTransport::Write(uint64_t offset, std::span<const std::byte> data) {
   // No device has a writable configuration field.
-  if (device_ == nullptr || offset >= mmio::kConfig) return;
+  if (offset >= mmio::kConfig) return;
   if (data.size() != sizeof(uint32_t) || offset % sizeof(uint32_t) != 0) return;
   uint32_t value;
   std::memcpy(&value, data.data(), sizeof(value));
   std::unique_lock lock(mutex_);
+  if (device_ == nullptr) return;
   if (resetting_) return;  // another vCPU is in the middle of a reset: nothing may build on it
   WriteRegisterLocked(offset, value, lock);
 }

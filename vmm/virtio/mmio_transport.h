@@ -41,12 +41,17 @@ class MmioTransport final : public BusDevice, public DeviceHost {
   };
 
   // `device` null: a spare slot, which shows DeviceID 0 (virtio 1.2, 4.2.2.2: the driver ignores
-  // it). Registers the doorbells at `base`. Call it on the reactor's thread or before it runs.
+  // it) until Plug. Registers the doorbells at `base`. Call it on the reactor's thread or before it
+  // runs.
   static base::Result<std::unique_ptr<MmioTransport>> Create(std::unique_ptr<VirtioDevice> device,
                                                              const Environment& environment,
                                                              GuestAddress base);
   // On the reactor's thread, or when the reactor runs no more.
   ~MmioTransport() override;
+
+  // Gives a spare slot its device, for good; the guest sees it the next time that it looks.
+  // kFailedPrecondition if there is one. On the reactor's thread.
+  base::Result<void> Plug(std::unique_ptr<VirtioDevice> device);
 
   // BusDevice: thread-safe.
   void Read(uint64_t offset, std::span<std::byte> data) override;
@@ -68,8 +73,10 @@ class MmioTransport final : public BusDevice, public DeviceHost {
     base::Watch watch;  // reactor only
   };
 
-  MmioTransport(std::unique_ptr<VirtioDevice> device, const Environment& environment);
+  MmioTransport(const Environment& environment, GuestAddress base);
 
+  base::Result<void> RegisterDoorbell(const VirtioDevice& device, size_t queue, QueueState* state);
+  void ReadConfigLocked(uint64_t at, std::span<std::byte> data) const;
   uint32_t ReadRegisterLocked(uint64_t offset) const;
   void WriteRegisterLocked(uint64_t offset, uint32_t value, std::unique_lock<std::mutex>& lock);
   void WriteStatusLocked(uint32_t value, std::unique_lock<std::mutex>& lock);
@@ -87,8 +94,8 @@ class MmioTransport final : public BusDevice, public DeviceHost {
   void NotifyDevice(size_t queue);
   void StopDevice();
 
-  const std::unique_ptr<VirtioDevice> device_;
   const Environment environment_;
+  const GuestAddress base_;
   std::atomic<uint32_t> interrupt_status_{0};
 
   std::mutex mutex_;
@@ -100,7 +107,9 @@ class MmioTransport final : public BusDevice, public DeviceHost {
   uint32_t device_features_select_ = 0;  // guarded by mutex_
   uint32_t driver_features_select_ = 0;  // guarded by mutex_
   uint32_t queue_select_ = 0;            // guarded by mutex_
-  std::vector<QueueState> queues_;       // configs guarded by mutex_; the vector is fixed
+  // Both are set by Plug alone, with mutex_, and fixed from then on, but for the configs.
+  std::unique_ptr<VirtioDevice> device_;
+  std::vector<QueueState> queues_;  // configs guarded by mutex_
 
   unsigned logged_failures_ = 0;  // guarded by mutex_
 

@@ -140,6 +140,25 @@ TEST_F(MmioTest, SpareSlotShowsNoDeviceAndTakesNoWrites) {
   EXPECT_EQ(Get(mmio::kConfig), 0U);
 }
 
+TEST_F(MmioTest, SpareSlotTakesOneDeviceThatThenWorksAsIfItHadAlwaysBeenThere) {
+  auto made = MmioTransport::Create(nullptr, {*memory_, line_, *loop_, doorbells_}, {0xd0001000});
+  ASSERT_TRUE(made);
+  transport_ = std::move(*made);
+  Set(mmio::kStatus, 1);  // what a driver that takes no heed of DeviceID 0 has written is lost
+  auto device = std::make_unique<FakeDevice>();
+  device_ = device.get();
+  ASSERT_TRUE(transport_->Plug(std::move(device)));
+  EXPECT_TRUE((doorbells_.fds.contains({0xd0001050, 1})));
+  EXPECT_EQ(Get(mmio::kDeviceId), 4U);
+  EXPECT_EQ(Get(mmio::kStatus), 0U);
+  Boot();
+  EXPECT_EQ(device_->activations, 1);
+  const auto second = transport_->Plug(std::make_unique<FakeDevice>());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code(), base::Code::kFailedPrecondition);
+  EXPECT_EQ(Get(mmio::kStatus), 15U) << "the first goes on";
+}
+
 TEST_F(MmioTest, DoorbellForEachQueue) {
   EXPECT_TRUE((doorbells_.fds.contains({0xd0000050, 0})));
   EXPECT_TRUE((doorbells_.fds.contains({0xd0000050, 1})));

@@ -11,6 +11,19 @@ namespace {
 using base::Code;
 using base::MakeError;
 
+// A slot of virtio-mmio that was empty when its driver looked is not looked at again by itself: a
+// card that came late is in one of those without a driver. They are named by virtio's _HID and a
+// count (Linux drivers/acpi/scan.c, acpi_device_set_name).
+constexpr const char* kBind = "/sys/bus/platform/drivers/virtio-mmio/bind";
+constexpr size_t kMaxSlots = 16;
+
+void LookAtEmptySlotsAgain() {
+  for (size_t slot = 0; slot < kMaxSlots; ++slot) {
+    // ENODEV: no such slot, one that is still empty, or one that has its driver.
+    static_cast<void>(base::WriteFile(kBind, fmt::format("LNRO0005:{:02x}", slot)));
+  }
+}
+
 // Cards by MAC address; those of the guest that nobody asked for stay as they are.
 base::Result<void> FindCards(netlink::Socket& socket, std::vector<netlink::Link>* cards) {
   const std::vector<netlink::Link> links = TRY(netlink::ReadLinks(socket));
@@ -59,7 +72,12 @@ base::Result<void> Unless(base::Result<void> made, Code code) {
 
 base::Result<void> ApplyNetworkPlan(NetworkPlan plan) {
   netlink::Socket socket = TRY(netlink::Socket::Open());
-  TRY(FindCards(socket, &plan.cards));
+  base::Result<void> found = FindCards(socket, &plan.cards);
+  if (!found && found.error().code() == Code::kNotFound) {
+    LookAtEmptySlotsAgain();
+    found = FindCards(socket, &plan.cards);
+  }
+  TRY(std::move(found));
   TRY(NameCards(socket, plan.cards));
   const auto index_of = [&plan](int link) {
     return plan.cards[static_cast<size_t>(link) - 1].index;

@@ -29,7 +29,8 @@ struct NetworkPlan {
 base::Result<NetworkPlan> ReadNetworkPlan(
     const pinion::agent::v1::ConfigureNetworkRequest& request);
 
-// Once in a guest's life. kNotFound if a card has not come.
+// Once in a guest's life, as late as there is a container to start. kNotFound if a card has not
+// come.
 base::Result<void> ApplyNetworkPlan(NetworkPlan plan);
 
 }  // namespace agent

@@ -69,7 +69,6 @@ struct Container {
   std::vector<storage::SharedTree> trees;  // once set up, until they are in the share
   oci::CpuLimits cpu;                      // as in the spec
   HookPlan hooks;
-  bool hooked = false;  // the hooks of its creation were called
   bool set_up = false;  // its mounts may exist
   bool stdio_open = false;
   bool asked_guest = false;  // CreateContainer was called

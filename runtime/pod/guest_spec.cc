@@ -71,10 +71,9 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
 }
 
 // A path of the host means nothing in the guest. In a pod it says "the pod's", which there are the
-// guest's own; outside of one the container gets a namespace of its own, but for the network, to
-// which the guest itself was joined.
+// guest's own; outside of one the container gets a namespace of its own. The network is the guest's
+// in either case: that is what the host's is joined to, if need be as late as at Start.
 void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
-  const bool hooks_make_network = HooksMayMakeNetwork(*spec);
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
     if (ns.type == "user") {
       // In a pod each container has one of its own, with the same mappings.
@@ -82,7 +81,7 @@ void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::s
       continue;
     }
     const bool is_network = ns.type == "network";
-    if (ns.path.empty() && !(is_network && hooks_make_network)) continue;
+    if (ns.path.empty() && !is_network) continue;
     if (kind == ContainerKind::kMember || is_network) {
       ns.path = "/proc/1/ns/" + ns.type;
       continue;
@@ -169,14 +168,6 @@ base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string&
                            "runtime-spec 1.2, config.md \"Root\")");
   }
   return Absolute(spec.root->path, bundle);
-}
-
-bool HooksMayMakeNetwork(const oci::Spec& spec) {
-  if (spec.hooks.prestart.empty() && spec.hooks.create_runtime.empty()) return false;
-  const std::vector<oci::Namespace>& namespaces = spec.linux_config.namespaces;
-  return std::any_of(namespaces.begin(), namespaces.end(), [](const oci::Namespace& ns) {
-    return ns.type == "network" && ns.path.empty();
-  });
 }
 
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,

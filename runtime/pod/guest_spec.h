@@ -33,9 +33,6 @@ struct PodSettings {
 enum class ContainerKind { kAlone, kSandbox, kMember };
 base::Result<ContainerKind> KindOf(const oci::Spec& spec);
 
-// Its network namespace has no path, and hooks of its creation may fill it.
-bool HooksMayMakeNetwork(const oci::Spec& spec);
-
 struct GuestSpec {
   oci::Spec spec;
   std::vector<SharedMount> mounts;

@@ -26,6 +26,9 @@ constexpr std::chrono::seconds kLastWords{2};
 enum : int32_t { kKernel, kInitrd, kConsole, kFs, kFirstTap };
 static_assert(kFirstTap + network::kMaxCards <= kMaxControlFds);
 
+// Places in Configure's devices: file server, vsock and rng come first.
+constexpr uint32_t kFirstCard = 3;
+
 base::Result<base::UniqueFd> OpenKvm() {
   return TRY(base::Open("/dev/kvm", O_RDWR),
              "KVM cannot be used (is there vmx or svm, and the module kvm_intel or kvm_amd?)");
@@ -37,6 +40,12 @@ base::Result<std::string> RandomToken() {
     return base::ErrnoError("getrandom");
   }
   return token;
+}
+
+void FillNet(const network::Card& card, int32_t fd, v1::Net* net) {
+  net->set_fd(fd);
+  net->set_mac(card.link.mac.data(), card.link.mac.size());
+  net->set_mtu(card.link.mtu);
 }
 
 }  // namespace
@@ -107,11 +116,10 @@ void Machine::FillConfigure(v1::Configure* configure) const {
   configure->add_devices()->mutable_rng();
   int32_t tap = kFirstTap;
   for (const network::Card& card : options_.network.cards) {
-    v1::Net* const net = configure->add_devices()->mutable_net();
-    net->set_fd(tap++);
-    net->set_mac(card.link.mac.data(), card.link.mac.size());
-    net->set_mtu(card.link.mtu);
+    FillNet(card, tap++, configure->add_devices()->mutable_net());
   }
+  if (!options_.network_comes_later) return;
+  for (size_t i = 0; i < network::kMaxCards; ++i) configure->add_devices()->mutable_spare();
 }
 
 base::Result<void> Machine::SendCreateVm() {
@@ -244,6 +252,29 @@ void Machine::SetUpNetwork() {
   agent_->ConfigureNetwork(options_.network, [this](base::Result<void> result) {
     if (Continue(std::move(result), "set up the guest's network")) LimitCpus();
   });
+}
+
+void Machine::PlugNetwork(network::Survey network, std::vector<base::UniqueFd> taps,
+                          std::function<void(base::Result<void>)> done) {
+  options_.network = std::move(network);
+  options_.taps = std::move(taps);
+  PlugCard(0, std::move(done));
+}
+
+void Machine::PlugCard(size_t card, std::function<void(base::Result<void>)> done) {
+  if (card == options_.taps.size()) {
+    options_.taps.clear();  // the vmm alone holds them now
+    return agent_->ConfigureNetwork(options_.network, std::move(done));
+  }
+  v1::ToVmm request;
+  request.mutable_plug_net()->set_device(kFirstCard + static_cast<uint32_t>(card));
+  FillNet(options_.network.cards[card], 0, request.mutable_plug_net()->mutable_net());
+  const base::BorrowedFd fds[] = {options_.taps[card]};
+  vmm_->Request(request, fds,
+                [this, card, done = std::move(done)](base::Result<void> plugged) mutable {
+                  if (!plugged) return done(std::move(plugged.error()));
+                  PlugCard(card + 1, std::move(done));
+                });
 }
 
 void Machine::LimitCpus() {

@@ -43,6 +43,7 @@ struct MachineOptions {
   // The guest's network cards: a tap for each card of `network`.
   std::vector<base::UniqueFd> taps;
   network::Survey network;
+  bool network_comes_later = false;  // none now, but slots for PlugNetwork
   VirtiofsdProgram virtiofsd;
   std::string share;            // what virtiofsd serves
   std::string state_directory;  // for its socket and the console log
@@ -84,6 +85,10 @@ class Machine {
   // vCPUs by index, while it runs; the guest may take its time, or never answer.
   void AddCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);
   void RemoveCpus(const std::vector<uint32_t>& indices, ControlChannel::CpusDone done);
+  // While it runs, if the options said that it comes later, and once: a card for each of `network`,
+  // behind its tap, set up by the agent.
+  void PlugNetwork(network::Survey network, std::vector<base::UniqueFd> taps,
+                   std::function<void(base::Result<void>)> done);
   // Asks the agent to power off, and kills after `limit`. on_end follows.
   void PowerOff(std::chrono::nanoseconds limit);
   // on_end, or Boot's `done`, follows.
@@ -106,6 +111,7 @@ class Machine {
   void StartAgent(base::UniqueFd socket);
   void OnHello(base::Result<AgentClient::GuestInfo> answer);
   void SetUpNetwork();
+  void PlugCard(size_t card, std::function<void(base::Result<void>)> done);
   void LimitCpus();
   void FailBoot(base::Error error);
   // Ends the boot with `result`'s error; true if there was none and the boot goes on.

@@ -111,10 +111,11 @@ base::Result<std::vector<base::UniqueFd>> JoinNetwork(const Network& network,
   return taps;
 }
 
-base::Result<JoinedNetwork> JoinWhatHooksMade(base::BorrowedFd ns) {
+base::Result<JoinedNetwork> JoinWhatCameLater(base::BorrowedFd ns) {
   JoinedNetwork network;
-  network.survey = TRY(network::SurveyNamespace(ns), "what hooks made in the network namespace");
-  network.taps = TRY(network::Join(ns, network.survey), "network of the hooks");
+  network.survey = TRY(network::SurveyNamespace(ns), "what came into the network namespace");
+  if (network.survey.cards.empty()) return network;
+  network.taps = TRY(network::Join(ns, network.survey), "network");
   return network;
 }
 

@@ -36,9 +36,9 @@ struct JoinedNetwork {
   network::Survey survey;
   std::vector<base::UniqueFd> taps;  // one for each card
 };
-// The same, for a namespace without a path that hooks may have filled. Not on record: it goes with
-// its processes, and what was changed in it, too.
-base::Result<JoinedNetwork> JoinWhatHooksMade(base::BorrowedFd ns);
+// The same, for a namespace without a path that others may have filled since the pod was made. Not
+// on record: it goes with its processes, and what was changed in it, too.
+base::Result<JoinedNetwork> JoinWhatCameLater(base::BorrowedFd ns);
 
 void FillNetworkRequest(const network::Survey& survey,
                         pinion::agent::v1::ConfigureNetworkRequest* request);

@@ -80,7 +80,11 @@ void Pod::Start(const std::string& id, const std::string& exec_id, PidCallback d
               });
   };
   if (container->sandbox()) return on_started(process->pid);
-  StartInGuest(container, process, on_started);
+  JoinLateNetwork([this, container, process, on_started](base::Result<void> joined) {
+    if (!joined) return on_started(std::move(joined.error()));
+    if (!machine_running()) return on_started(MachineEnded());
+    StartInGuest(container, process, on_started);
+  });
 }
 
 void Pod::StartInGuest(const ContainerPtr& container, const ProcessPtr& process, PidCallback done) {
@@ -365,7 +369,9 @@ void Pod::Shutdown(std::function<void()> done) {
     case MachineState::kRunning:
       return machine_->PowerOff(kPowerOffLimit);
     case MachineState::kStarting:
-      return CallOffBoot("the pod is shutting down");
+      // Otherwise OnPodSetUp is still to come, and looks.
+      if (machine_) machine_->Kill("the pod is shutting down");
+      return;
     case MachineState::kEnding:
       return;
   }

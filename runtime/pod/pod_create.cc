@@ -5,9 +5,6 @@
 //   each:             Stdio::Open ───────────────────────────────────────┴─►
 //                     AttachToShare (worker) ─► agent CreateContainer ─► anchor ─► hooks ─► answer
 //
-// Where hooks may make the network, the first container's anchor and hooks come before Boot
-// (pod_hooks.cc).
-//
 // A step that fails undoes the container; if the machine was made for it, the machine too.
 #include <signal.h>
 
@@ -56,12 +53,10 @@ void Pod::StartMachine(const ContainerPtr& first) {
   machine_state_ = MachineState::kStarting;
   worker_.Compute<base::Result<PodSetup>>(
       [options = options_, request = first->request] { return SetUpPod(options, request); },
-      [this, weak = std::weak_ptr(first)](base::Result<PodSetup> setup) {
-        OnPodSetUp(weak, std::move(setup));
-      });
+      [this](base::Result<PodSetup> setup) { OnPodSetUp(std::move(setup)); });
 }
 
-void Pod::OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetup> setup) {
+void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   if (!setup) return OnBooted(std::move(setup.error()));
   state_ = std::move(setup->state);
   placement_ = std::move(setup->placement);
@@ -71,6 +66,7 @@ void Pod::OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetu
   const base::Result<void> watched = WatchPins();
   if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
   MachineOptions options = std::move(setup->machine);
+  network_comes_later_ = options.network_comes_later;
   options.join = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Join({vmm, virtiofsd});
   };
@@ -81,12 +77,7 @@ void Pod::OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetu
   };
   options.limit = [placement = placement_] { return placement->Limit(); };
   options.on_process = [this](const char* role, pid_t pid) { return RecordProcess(role, pid); };
-  const ContainerPtr maker = first.lock();
-  if (setup->hooks_make_network && maker && !maker->failed) {
-    late_boot_ = std::make_unique<LateBoot>(LateBoot{first, std::move(options)});
-  } else {
-    BootMachine(std::move(options));
-  }
+  BootMachine(std::move(options));
   // While it boots; and what is missing is said at once.
   SetUpWaiting();
 }
@@ -97,12 +88,6 @@ void Pod::BootMachine(MachineOptions options) {
       Machine::Events{.on_stream = [this](GuestStream stream) { OnStream(std::move(stream)); },
                       .on_end = [this](std::string why) { OnMachineEnd(std::move(why)); }});
   machine_->Boot([this](base::Result<void> result) { OnBooted(std::move(result)); });
-}
-
-void Pod::CallOffBoot(const std::string& why) {
-  if (machine_) return machine_->Kill(why);
-  // Otherwise OnPodSetUp is still to come, and looks.
-  if (late_boot_) OnBooted(MakeError(Code::kCancelled, "{}", why));
 }
 
 void Pod::ForwardPorts(network::PortListener ports) {
@@ -134,7 +119,6 @@ void Pod::OnBooted(base::Result<void> result) {
   LOG_WARNING("pod {}: {}", options_.pod_id, result.error().Trail());
   machine_state_ = MachineState::kEnding;
   machine_.reset();
-  late_boot_.reset();
   end_reason_ = message;
   RemoveHostSide([this, code, message] {
     machine_state_ = shutting_down_ ? MachineState::kEnded : MachineState::kNone;
@@ -172,7 +156,6 @@ void Pod::SetUp(const ContainerPtr& container) {
         ready->cgroups_path = std::move(setup->cgroups_path);
         if (setup->scope) ready->scope.emplace(std::move(*setup->scope));
         ready->cpu = std::move(setup->cpu);
-        if (late_boot_ && late_boot_->first.lock() == ready) return CallHooksBeforeBoot(ready);
         ContinueCreate(ready);
       });
 }
@@ -253,7 +236,6 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
 }
 
 base::Result<void> Pod::Anchored(const ContainerPtr& container) {
-  if (container->init->anchor) return base::Ok();
   TRY(RecordOwnCgroup(container));
   TRY(StartAnchor(container, container->init));
   container->scope.reset();
@@ -333,9 +315,8 @@ void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
     const auto done = std::exchange(container->create_done, nullptr);
     if (done) done(std::move(*shared));
   };
-  const bool alone =
-      containers_.size() == 1 || (late_boot_ && late_boot_->first.lock() == container);
-  if (!alone || machine_state_ == MachineState::kNone || machine_state_ == MachineState::kEnded) {
+  if (containers_.size() != 1 || machine_state_ == MachineState::kNone ||
+      machine_state_ == MachineState::kEnded) {
     return answer();
   }
   // OnBooted or OnMachineEnd goes on from here.
@@ -344,7 +325,8 @@ void Pod::FinishFailedCreate(const ContainerPtr& container, base::Error error) {
     answer();
     if (before) before();
   };
-  CallOffBoot(shared->Message());
+  // Otherwise OnPodSetUp is still to come, and looks.
+  if (machine_) machine_->Kill(shared->Message());
 }
 
 void Pod::FailAllCreates(Code code, const std::string& why) {

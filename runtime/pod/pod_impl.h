@@ -60,17 +60,11 @@ class Pod : public PodInterface {
 
  private:
   enum class MachineState { kNone, kStarting, kRunning, kEnding, kEnded };
-  // A machine that boots when the hooks of the pod's first container have run.
-  struct LateBoot {
-    std::weak_ptr<Container> first;
-    MachineOptions machine;
-  };
 
   // pod_create.cc
   void StartMachine(const ContainerPtr& first);
-  void OnPodSetUp(const std::weak_ptr<Container>& first, base::Result<PodSetup> setup);
+  void OnPodSetUp(base::Result<PodSetup> setup);
   void BootMachine(MachineOptions options);
-  void CallOffBoot(const std::string& why);
   void OnBooted(base::Result<void> result);
   void SetUpWaiting();
   void SetUp(const ContainerPtr& container);
@@ -93,10 +87,11 @@ class Pod : public PodInterface {
   // Runs one kind of a container's hooks on the worker; `done` at once if there are none.
   void CallHooks(const ContainerPtr& container, const char* status,
                  const std::vector<oci::Hook>& hooks, std::function<void(base::Result<void>)> done);
-  // Those of creation, once.
   void CallCreateHooks(const ContainerPtr& container, std::function<void(base::Result<void>)> done);
-  void CallHooksBeforeBoot(const ContainerPtr& first);
-  void JoinBeforeBoot(const ContainerPtr& first);
+
+  // pod_network.cc
+  // At the first Start: what has come into the pod's namespace by then becomes the guest's.
+  void JoinLateNetwork(DoneCallback done);
 
   // pod.cc
   base::Result<ContainerPtr> FindCreated(const std::string& id) const;
@@ -150,14 +145,14 @@ class Pod : public PodInterface {
   std::shared_ptr<StateDirectory> state_;
   std::shared_ptr<Placement> placement_;
   std::unique_ptr<cpu::PinWatch> pin_watch_;
-  base::UniqueFd network_ns_;  // the pod's on the host, where its anchors are
+  base::UniqueFd network_ns_;         // the pod's on the host, where its anchors are
+  bool network_comes_later_ = false;  // and nobody has looked yet
   std::unique_ptr<cpu::HostWatch> host_watch_;
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;
   std::function<void()> when_gone_;  // Shutdown, or the undoing of a Create, waits for the end
   bool shutting_down_ = false;
   Worker worker_;
-  std::unique_ptr<LateBoot> late_boot_;
   std::unique_ptr<Machine> machine_;
   size_t boot_vcpus_ = 0;
   std::chrono::nanoseconds call_timeout_{0};

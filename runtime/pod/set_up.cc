@@ -64,6 +64,7 @@ base::Result<void> MakeHostSide(PodSetup& setup, const std::string& bundle,
 }
 
 base::Result<void> JoinMachine(Network& network, PodSetup& setup) {
+  setup.machine.network_comes_later = network.path.empty();
   setup.machine.taps = TRY(JoinNetwork(network, *setup.state));
   setup.machine.network = std::move(network.survey);
   // Nobody else knows a namespace without a path by name, to dial in it.
@@ -110,7 +111,6 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
   setup.machine.uid = setup.state->record().uid;
   setup.machine.share = setup.state->share();
   setup.machine.state_directory = setup.state->path();
-  setup.hooks_make_network = HooksMayMakeNetwork(spec);
   base::Result<void> made = MakeHostSide(setup, first.bundle, config.paths.run_dir);
   if (made) made = JoinMachine(network, setup);
   if (made) {

@@ -26,8 +26,6 @@ struct PodSetup {
   base::UniqueFd network_ns;
   std::optional<network::PortListener> ports;  // for port-forward
   MachineOptions machine;                      // without the callbacks
-  // The namespace is empty, and hooks of `first` may fill it: the machine has no cards yet.
-  bool hooks_make_network = false;
 };
 
 // Everything on the host that the machine of `first`, a pod's first container, needs. What was made

@@ -277,18 +277,10 @@ void Pod::CallOffCreate(const std::string& id) {
 }
 
 void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
-  const std::string own_cgroup = OwnCgroup(container);
-  const auto removed = [this, container, own_cgroup, done](base::Result<void> torn_down) {
-    if (!torn_down) LOG_ERROR("container {}: {}", container->id(), torn_down.error().Trail());
+  for (const auto& [exec_id, exec] : container->execs) exec->stdio.Close();
+  const auto removed = [this, container, done = std::move(done)] {
     containers_.erase(container->id());
     LeaveCpus(container->id());
-    if (state_ && torn_down) {
-      state_->record().rootfs.erase(container->id());
-      std::vector<std::string>& cgroups = state_->record().cgroups;
-      cgroups.erase(std::remove(cgroups.begin(), cgroups.end(), own_cgroup), cgroups.end());
-      const base::Result<void> saved = state_->Save();
-      if (!saved) LOG_WARNING("{}", saved.error().Trail());
-    }
     // runtime.md "Lifecycle", 13.
     CallHooks(container, "stopped", container->hooks.hooks.poststop,
               [container, done](base::Result<void> hooked) {
@@ -296,18 +288,31 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
                 done(*container->init->process.exit());
               });
   };
-  for (const auto& [exec_id, exec] : container->execs) exec->stdio.Close();
-  container->init->stdio.WhenDrained(kDrainLimit, [this, container, own_cgroup, removed] {
-    if (!state_) return removed(base::Ok());
-    worker_.Compute<base::Result<void>>(
-        [share = state_->share(), request = container->request, own_cgroup] {
-          base::Result<void> removed_cgroup;
-          if (!own_cgroup.empty()) removed_cgroup = cgroup::PodCgroup::RemoveAt(own_cgroup, "");
-          base::Result<void> torn_down = TearDownContainer(share, request.id, RootfsOf(request));
-          return torn_down ? std::move(removed_cgroup) : std::move(torn_down);
-        },
-        removed);
-  });
+  container->init->stdio.WhenDrained(
+      kDrainLimit, [this, container, removed] { RemoveFromHost(container, removed); });
+}
+
+void Pod::RemoveFromHost(const ContainerPtr& container, std::function<void()> done) {
+  if (!state_) return done();
+  const std::string own_cgroup = OwnCgroup(container);
+  worker_.Compute<base::Result<void>>(
+      [share = state_->share(), request = container->request, own_cgroup] {
+        base::Result<void> removed_cgroup;
+        if (!own_cgroup.empty()) removed_cgroup = cgroup::PodCgroup::RemoveAt(own_cgroup, "");
+        base::Result<void> torn_down = TearDownContainer(share, request.id, RootfsOf(request));
+        return torn_down ? std::move(removed_cgroup) : std::move(torn_down);
+      },
+      [this, container, own_cgroup, done = std::move(done)](base::Result<void> removed) {
+        if (!removed) LOG_ERROR("container {}: {}", container->id(), removed.error().Trail());
+        if (state_ && removed) {
+          state_->record().rootfs.erase(container->id());
+          std::vector<std::string>& cgroups = state_->record().cgroups;
+          cgroups.erase(std::remove(cgroups.begin(), cgroups.end(), own_cgroup), cgroups.end());
+          const base::Result<void> saved = state_->Save();
+          if (!saved) LOG_WARNING("{}", saved.error().Trail());
+        }
+        done();
+      });
 }
 
 base::Result<void> Pod::CloseStdin(const std::string& id, const std::string& exec_id) {

@@ -3,7 +3,9 @@
 //   first container:  SetUpPod (worker) ─┬─► Machine::Boot ──────────────┐
 //   each:                                └─► SetUpContainer (worker) ────┤
 //   each:             Stdio::Open ───────────────────────────────────────┴─►
-//                     AttachToShare (worker) ─► agent CreateContainer ─► anchor ─► hooks ─► answer
+//                     hooks ─► AttachToShare (worker) ─► agent CreateContainer ─► anchor ─► answer
+//
+// With hooks of creation the anchor comes before them: they are told its pid.
 //
 // A step that fails undoes the container; if the machine was made for it, the machine too.
 #include <signal.h>
@@ -166,6 +168,12 @@ void Pod::ContinueCreate(const ContainerPtr& container) {
   const bool is_set_up = container->sandbox() || !container->spec_json.empty();
   if (!container->stdio_open || !is_set_up) return;
   container->asked_guest = true;
+  CallCreateHooks(container, [this, weak = std::weak_ptr(container)] {
+    if (const ContainerPtr ready = weak.lock()) AttachAndCreate(ready);
+  });
+}
+
+void Pod::AttachAndCreate(const ContainerPtr& container) {
   if (container->sandbox()) return CreateSandbox(container);
   machine_->AttachToShare(std::move(container->trees),
                           [this, weak = std::weak_ptr(container)](base::Result<void> attached) {
@@ -209,15 +217,6 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
   container->init->in_guest = result.has_value() && !container->sandbox();
   if (result) result = Anchored(container);
   if (!result) return FailCreate(container, std::move(result.error()));
-  CallCreateHooks(container, [this, weak = std::weak_ptr(container)](base::Result<void> hooked) {
-    const ContainerPtr created = weak.lock();
-    if (created && !created->failed) FinishCreate(created, std::move(hooked));
-  });
-}
-
-void Pod::FinishCreate(const ContainerPtr& container, base::Result<void> hooked) {
-  if (!hooked) return FailCreate(container, std::move(hooked.error()));
-  if (!machine_running()) return;  // OnMachineEnd has failed this Create
   if (!container->sandbox()) WatchOom(container, 0);
   const auto done = std::exchange(container->create_done, nullptr);
   done(container->init->pid);
@@ -236,6 +235,7 @@ base::Result<void> Pod::RecordOwnCgroup(const ContainerPtr& container) {
 }
 
 base::Result<void> Pod::Anchored(const ContainerPtr& container) {
+  if (container->init->anchor) return base::Ok();
   TRY(RecordOwnCgroup(container));
   TRY(StartAnchor(container, container->init));
   container->scope.reset();
@@ -293,14 +293,9 @@ void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
   const auto undo_host = [this, container, shared] {
     EndAnchor(container->init);
     if (!container->set_up) return FinishFailedCreate(container, std::move(*shared));
-    worker_.Compute<base::Result<void>>(
-        [share = state_->share(), request = container->request] {
-          return TearDownContainer(share, request.id, RootfsOf(request));
-        },
-        [this, container, shared](base::Result<void> torn_down) {
-          if (!torn_down) LOG_WARNING("{}", torn_down.error().Trail());
-          FinishFailedCreate(container, std::move(*shared));
-        });
+    RemoveFromHost(container, [this, container, shared] {
+      FinishFailedCreate(container, std::move(*shared));
+    });
   };
   if (!container->init->in_guest || !machine_running()) return undo_host();
   machine_->agent().Delete(container->request.id, "",

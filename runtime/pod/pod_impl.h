@@ -69,10 +69,10 @@ class Pod : public PodInterface {
   void SetUpWaiting();
   void SetUp(const ContainerPtr& container);
   void ContinueCreate(const ContainerPtr& container);
+  void AttachAndCreate(const ContainerPtr& container);
   void CreateInGuest(const ContainerPtr& container);
   void OnCreatedInGuest(const ContainerPtr& container, base::Result<void> result);
   base::Result<void> RecordOwnCgroup(const ContainerPtr& container);
-  void FinishCreate(const ContainerPtr& container, base::Result<void> hooked);
   // Its own cgroup and its init's anchor, unless they are there.
   base::Result<void> Anchored(const ContainerPtr& container);
   base::Result<void> StartAnchor(const ContainerPtr& container, const ProcessPtr& process);
@@ -87,10 +87,11 @@ class Pod : public PodInterface {
   // Runs one kind of a container's hooks on the worker; `done` at once if there are none.
   void CallHooks(const ContainerPtr& container, const char* status,
                  const std::vector<oci::Hook>& hooks, std::function<void(base::Result<void>)> done);
-  void CallCreateHooks(const ContainerPtr& container, std::function<void(base::Result<void>)> done);
+  // Those of creation, and joins the network that they made.
+  void CallCreateHooks(const ContainerPtr& container, std::function<void()> then);
 
   // pod_network.cc
-  // At the first Start: what has come into the pod's namespace by then becomes the guest's.
+  // What has come into the pod's namespace since it was made becomes the guest's, once.
   void JoinLateNetwork(DoneCallback done);
 
   // pod.cc
@@ -107,6 +108,8 @@ class Pod : public PodInterface {
   void CallOffCreate(const std::string& id);
   std::string OwnCgroup(const ContainerPtr& container) const;
   void DrainAndRemove(const ContainerPtr& container, ExitCallback done);
+  // Mounts and cgroup of a container that has no process any more, or never had one.
+  void RemoveFromHost(const ContainerPtr& container, std::function<void()> done);
   void EndAnchor(const ProcessPtr& process);
 
   // pod_exec.cc
@@ -146,7 +149,7 @@ class Pod : public PodInterface {
   std::shared_ptr<Placement> placement_;
   std::unique_ptr<cpu::PinWatch> pin_watch_;
   base::UniqueFd network_ns_;         // the pod's on the host, where its anchors are
-  bool network_comes_later_ = false;  // and nobody has looked yet
+  bool network_comes_later_ = false;  // into that namespace
   std::unique_ptr<cpu::HostWatch> host_watch_;
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;

@@ -2,9 +2,9 @@
 //
 // A pod whose network namespace has no path has one of its own, with nothing in it. By the task's
 // pid, others may put a network there: hooks of creation (nerdctl's, docker's), or a client between
-// Create and Start (`ctr run --cni`). So the first Start looks.
+// Create and Start (`ctr run --cni`). So it is looked at when such hooks have run, and at Start.
 //
-//   Start ─► survey, join (worker) ─► vmm: PlugNet, a card each ─► agent: ConfigureNetwork ─► start
+//   survey, join (worker) ─► vmm: PlugNet, a card each ─► agent: ConfigureNetwork
 #include <utility>
 
 #include "runtime/base/log.h"
@@ -14,7 +14,7 @@
 namespace pod {
 
 void Pod::JoinLateNetwork(DoneCallback done) {
-  if (!std::exchange(network_comes_later_, false)) return done(base::Ok());
+  if (!network_comes_later_) return done(base::Ok());
   worker_.Compute<base::Result<JoinedNetwork>>(
       [ns = base::BorrowedFd(network_ns_)] { return JoinWhatCameLater(ns); },
       [this, done = std::move(done)](base::Result<JoinedNetwork> network) {
@@ -24,6 +24,7 @@ void Pod::JoinLateNetwork(DoneCallback done) {
         }
         if (network->taps.empty()) return done(base::Ok());
         if (!machine_running()) return done(MachineEnded());
+        network_comes_later_ = false;
         machine_->PlugNetwork(std::move(network->survey), std::move(network->taps), done);
       });
 }

@@ -14,8 +14,8 @@ using base::Code;
 
 constexpr size_t kShownValueLength = 64;
 
-// Judged before parsing: what nlohmann builds is then bounded by more than the text's own size, which
-// it takes some fifty times of.
+// Judged before parsing: what nlohmann builds is then bounded by more than the text's own size,
+// which it takes some fifty times of.
 base::Result<void> CheckShape(std::string_view text, const JsonLimits& limits) {
   std::vector<size_t> commas;  // of each list or object that is open
   bool in_string = false;

@@ -59,8 +59,8 @@ struct Spec {
 // config-linux.md "CPU")`.
 base::Result<Spec> Parse(std::string_view json);
 
-// Reads all, but validates `linux.resources` alone: for programs that plan and run nothing, to whom a
-// document without `process` is as good.
+// Reads all, but validates `linux.resources` alone: for programs that plan and run nothing, to whom
+// a document without `process` is as good.
 base::Result<Spec> ParseResources(std::string_view json);
 
 // What the clauses demand beyond types. Parse has done it already; for specs made by other means.

@@ -124,8 +124,8 @@ Result<void> EventLoop::Run() {
 
 Result<void> EventLoop::RunOnce(std::chrono::milliseconds timeout) {
   std::array<epoll_event, 64> events;
-  const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                               TimeoutMs(timeout));
+  const int count =
+      epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMs(timeout));
   if (count < 0 && errno != EINTR) return ErrnoError("epoll_wait");
   for (int i = 0; i < count; ++i) {
     const epoll_event event = events[static_cast<size_t>(i)];

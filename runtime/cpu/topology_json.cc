@@ -23,7 +23,7 @@ using oci::JsonReader;
 constexpr uint64_t kMaxName = 1 << 24;
 constexpr uint32_t kUnnamed = UINT32_MAX;
 constexpr uint64_t kMaxMemoryMib = uint64_t{1} << 40;
-constexpr size_t kMaxNodes = 1024;    // Linux' MAX_NUMNODES is 1 << 10 at most
+constexpr size_t kMaxNodes = 1024;      // Linux' MAX_NUMNODES is 1 << 10 at most
 constexpr uint32_t kMaxDistance = 255;  // a byte of SLIT, ACPI 6.5, 5.2.17
 
 struct Level {

@@ -20,8 +20,8 @@ struct PlanUpdate {
 };
 
 // How many vCPUs share, where no CPU is pinned before or after: as the rules say, or no fewer than
-// now. The latter where nobody asks for less: the containers of a CRI pod come one by one, and their
-// sum says nothing until the last has come.
+// now. The latter where nobody asks for less: the containers of a CRI pod come one by one, and
+// their sum says nothing until the last has come.
 enum class SharedVcpus { kAsAsked, kNoFewer };
 
 // Errors as Plan; besides, kFailedPrecondition if pins are required and the machine has too few

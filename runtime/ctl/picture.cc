@@ -264,8 +264,8 @@ class Drawing {
     }
   }
 
-  // From each package where the shared vCPUs may run to the edge beside them: which of its CPUs they
-  // are the colours say, and lines from each L3 would cover what lies between.
+  // From each package where the shared vCPUs may run to the edge beside them: which of its CPUs
+  // they are the colours say, and lines from each L3 would cover what lies between.
   void SharedBands(const Layout& host, Point host_at, const Layout& guest, Point guest_at) {
     for (const Group& from : host.groups) {
       if (from.kind != Group::Kind::kPackage || !Holds(from, host_looks_)) continue;

@@ -132,8 +132,8 @@ base::Result<void> CheckSize(const Survey& survey) {
                    kMaxEntries);
 }
 
-// No such path any more, or no namespace at it: one that cannot be opened for another reason, EMFILE
-// say, may well be there.
+// No such path any more, or no namespace at it: one that cannot be opened for another reason,
+// EMFILE say, may well be there.
 bool IsGone(const base::Error& error) {
   const int number = error.error_number();
   return number == ENOENT || number == ENOTDIR || number == ESRCH ||

@@ -62,7 +62,8 @@ void Pod::LeaveCpus(const std::string& id) {
                     }});
 }
 
-// Rule R7: other pods come and go; and so may the host's CPUs. What changed before the watch began is followed at once.
+// Rule R7: other pods come and go; and so may the host's CPUs. What changed before the watch began
+// is followed at once.
 base::Result<void> Pod::WatchPins() {
   pin_watch_ = TRY(cpu::PinWatch::Create(loop_, state_->pins(), [this] { FollowPins(); }));
   host_watch_ = TRY(cpu::HostWatch::Create(loop_, [this] { FollowPins(); }));

@@ -70,8 +70,7 @@ void VmmProcess::Request(const pinion::vmm::v1::ToVmm& request,
   channel_->Request(request, fds, std::move(done));
 }
 
-void VmmProcess::RequestCpus(const pinion::vmm::v1::ToVmm& request,
-                             ControlChannel::CpusDone done) {
+void VmmProcess::RequestCpus(const pinion::vmm::v1::ToVmm& request, ControlChannel::CpusDone done) {
   channel_->RequestCpus(request, std::move(done));
 }
 

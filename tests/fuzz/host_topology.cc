@@ -1,5 +1,5 @@
-// A host's topology, as JSON and as files of sysfs: any text is a topology or an error; what is read
-// is written and reads back as itself; a request for every CPU can be planned on it.
+// A host's topology, as JSON and as files of sysfs: any text is a topology or an error; what is
+// read is written and reads back as itself; a request for every CPU can be planned on it.
 #include <unistd.h>
 
 #include <cstddef>
@@ -16,9 +16,9 @@
 namespace {
 
 // Four CPUs; the n-th line of the input is the content of the n-th file.
-constexpr const char* kFiles[] = {
-    "topology/package_cpus_list", "topology/die_cpus_list", "topology/core_cpus_list",
-    "topology/core_id",           "cache/index0/level",     "cache/index0/shared_cpu_list"};
+constexpr const char* kFiles[] = {"topology/package_cpus_list", "topology/die_cpus_list",
+                                  "topology/core_cpus_list",    "topology/core_id",
+                                  "cache/index0/level",         "cache/index0/shared_cpu_list"};
 
 std::string Take(std::string_view& text) {
   const size_t end = text.find('\n');
@@ -41,7 +41,8 @@ base::Result<cpu::HostTopology> FromSysfs(std::string_view text) {
   Put(root + "/node/node0/meminfo", Take(text));
   Put(root + "/node/node0/distance", Take(text));
   for (int cpu = 0; cpu < 4; ++cpu) {
-    for (const char* file : kFiles) Put(fmt::format("{}/cpu/cpu{}/{}", root, cpu, file), Take(text));
+    for (const char* file : kFiles)
+      Put(fmt::format("{}/cpu/cpu{}/{}", root, cpu, file), Take(text));
   }
   return cpu::ReadHostTopology(root);
 }

@@ -82,7 +82,8 @@ TEST_F(NetTest, ConfigurationHoldsAddressAndMtu) {
 
 TEST_F(NetTest, RefusesAGroupAddressAndATinyMtu) {
   const auto port = [] {
-    return std::make_unique<SocketPort>(base::UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)));
+    return std::make_unique<SocketPort>(
+        base::UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)));
   };
   EXPECT_FALSE(MakeNet(port(), {.mac = {1}, .mtu = 1500}));
   EXPECT_FALSE(MakeNet(port(), {.mac = {2}, .mtu = 67}));

@@ -19,7 +19,7 @@ constexpr size_t kMaxSlots = 16;
 
 void LookAtEmptySlotsAgain() {
   for (size_t slot = 0; slot < kMaxSlots; ++slot) {
-    // ENODEV: no such slot, one that is still empty, or one that has its driver.
+    // Refused where there is no such slot, where it is still empty and where it has its driver.
     static_cast<void>(base::WriteFile(kBind, fmt::format("LNRO0005:{:02x}", slot)));
   }
 }

@@ -113,18 +113,19 @@ class Client(Suite):
     def run(self, machine, name):
         runtime = {'pinion': 'io.containerd.pinion.v2', 'runc': 'io.containerd.runc.v2'}[self.runtime]
         own = f'{name} own' in lines('client')
+        seconds = SECONDS * (6 if f'{name} long' in lines('client') else 1)
         # RUNC_FLAVOR says that there is no runc beneath, which some tests would look for.
         command = ['env', f'TEST_RUNTIME={runtime}', 'TEST_SNAPSHOTTER=overlayfs', 'RUNC_FLAVOR=vm',
                    'PATH=/opt/conformance/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin',
                    '/opt/conformance/client', '-test.v', '-test.root', '-no-criu', '-test.parallel=1', f'-test.run=^{name}$']
         command += [] if own else ['-no-daemon', f'-address={ENDPOINT}']
-        status, output = machine.exec(command, SECONDS)
+        status, output = machine.exec(command, seconds)
         if status == 0 and re.search(f'^--- PASS: {name} ', output, re.MULTILINE):
             return 'passed', ''
         if status == 0 and re.search(f'^--- SKIP: {name} ', output, re.MULTILINE):
             return 'skipped', last_words(output, r'_test\.go:\d+: ')
         if status in (124, 137):
-            return 'failed', f'no end after {SECONDS} s: ' + ' / '.join(output.strip().splitlines()[-3:])[:600]
+            return 'failed', f'no end after {seconds} s: ' + ' / '.join(output.strip().splitlines()[-3:])[:600]
         return 'failed', last_words(output, r'_test\.go:\d+: (?!time=)|panic:|^\s*Error')
 
 

@@ -23,7 +23,7 @@ class Results:
     def __init__(self, suite, arguments):
         self.suite, self.release, self.versions, self.failures = suite, arguments.containerd, {}, 0
         self.path = os.path.join(HERE, 'results', f'{suite.name}-{arguments.containerd}-{arguments.runtime}.jsonl')
-        keep = arguments.resume or arguments.list or arguments.summary
+        keep = arguments.resume or arguments.filter or arguments.list or arguments.summary
         if not keep and os.path.exists(self.path):
             os.remove(self.path)
 

@@ -272,8 +272,9 @@ void Machine::PlugCard(size_t card, std::function<void(base::Result<void>)> done
   const base::BorrowedFd fds[] = {options_.taps[card]};
   vmm_->Request(request, fds,
                 [this, card, done = std::move(done)](base::Result<void> plugged) mutable {
-                  if (!plugged) return done(std::move(plugged.error()));
-                  PlugCard(card + 1, std::move(done));
+                  if (plugged) return PlugCard(card + 1, std::move(done));
+                  options_.taps.clear();
+                  done(std::move(plugged));
                 });
 }
 

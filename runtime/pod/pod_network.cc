@@ -24,8 +24,12 @@ void Pod::JoinLateNetwork(DoneCallback done) {
         }
         if (network->taps.empty()) return done(base::Ok());
         if (!machine_running()) return done(MachineEnded());
-        network_comes_later_ = false;
-        machine_->PlugNetwork(std::move(network->survey), std::move(network->taps), done);
+        // One that failed is not forgotten: another Start is not to go on without it.
+        machine_->PlugNetwork(std::move(network->survey), std::move(network->taps),
+                              [this, done](base::Result<void> plugged) {
+                                if (plugged) network_comes_later_ = false;
+                                done(std::move(plugged));
+                              });
       });
 }
 

@@ -98,7 +98,7 @@ machine_greet() {
 
 # One try, on fresh state.
 machine_boot() {
-  local name=$1 state=$2 image=$3
+  local name=$1 state=$2 image=$3 started=$SECONDS
   machine_down "$name"
   mkdir -p "$state"
   ln -s "$image" "$state/image"
@@ -113,7 +113,7 @@ machine_boot() {
   done
   machine_wait "$state" "$(cat "$state/qemu.pid")" || {
     tail -n 20 "$state/qemu.log" "$state/console" >&2
-    say "'$name' did not boot in $machine_boot_seconds s"
+    say "'$name' did not boot: given up after $((SECONDS - started)) s (limit: $machine_boot_seconds s)"
     return 1
   }
 }

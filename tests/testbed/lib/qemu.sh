@@ -22,11 +22,12 @@ qemu_numa() {
 # The CPU. EPYC-Rome and not EPYC: on family 17h model 1 Linux takes the L3 as 8 APIC ids whatever
 # CPUID says. The features taken away are those that QEMU's software CPU has not (it would warn of
 # each). tsc=reliable: Linux distrusts the TSC of such a CPU, and the clock devices it takes instead
-# are slow here and keep KVM from giving nested guests a stable kvm-clock.
+# are slow here and keep KVM from giving nested guests a stable kvm-clock. no_timer_check: Linux counts
+# the 8254's interrupts over a moment of the TSC, and panics on a host too busy to emulate them.
 readonly qemu_cpu=EPYC-Rome,+svm,+npt,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,\
 -clzero,-ibpb,-amd-stibp,-nrip-save,-xsavec,-xsaves
 readonly qemu_kernel_line="console=ttyS0 quiet loglevel=4 panic=-1 audit=0 apparmor=0 nowatchdog \
-mitigations=off tsc=reliable rcupdate.rcu_cpu_stall_suppress=1 numa_balancing=disable"
+mitigations=off tsc=reliable no_timer_check rcupdate.rcu_cpu_stall_suppress=1 numa_balancing=disable"
 
 # Size of the disk over which large files are pushed (ssh.sh); sparse.
 readonly transfer_bytes=$((4 << 30))

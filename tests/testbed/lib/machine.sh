@@ -98,7 +98,7 @@ machine_greet() {
 
 # One try, on fresh state.
 machine_boot() {
-  local name=$1 state=$2 image=$3 started=$SECONDS
+  local name=$1 state=$2 image=$3 started=$SECONDS supervisor
   machine_down "$name"
   mkdir -p "$state"
   ln -s "$image" "$state/image"
@@ -106,9 +106,11 @@ machine_boot() {
   printf '%s\n' "${qemu_command[@]}" >"$state/command"
   setsid "$testbed/lib/supervise" "$state" "${option[owner]}" \
     </dev/null >"$state/supervisor.log" 2>&1 7>&- &
-  echo $! >"$state/supervisor.pid"
+  supervisor=$!
+  echo "$supervisor" >"$state/supervisor.pid"
   until [[ -s $state/qemu.pid ]]; do
-    machine_runs "$name" || fail 1 "the supervisor ended: $(cat "$state/supervisor.log")"
+    # A child of ours, and no command line (machine_pid) says so before it has come to its exec.
+    kill -0 "$supervisor" 2>/dev/null || fail 1 "the supervisor ended: $(cat "$state/supervisor.log")"
     sleep 0.05
   done
   machine_wait "$state" "$(cat "$state/qemu.pid")" || {

@@ -355,6 +355,7 @@ void Pod::RemoveHostSide(std::function<void()> done) {
                                         state_.reset();
                                         placement_.reset();
                                         port_forward_.reset();
+                                        late_network_.reset();
                                         network_ns_.Reset();
                                         done();
                                       });

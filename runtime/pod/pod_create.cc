@@ -68,7 +68,7 @@ void Pod::OnPodSetUp(base::Result<PodSetup> setup) {
   const base::Result<void> watched = WatchPins();
   if (!watched) LOG_WARNING("pod {}: {}", options_.pod_id, watched.error().Trail());
   MachineOptions options = std::move(setup->machine);
-  network_comes_later_ = options.network_comes_later;
+  if (options.network_comes_later) ExpectLateNetwork();
   options.join = [placement = placement_](pid_t vmm, pid_t virtiofsd) {
     return placement->Join({vmm, virtiofsd});
   };

@@ -17,6 +17,7 @@
 #include "runtime/cpu/pin_watch.h"
 #include "runtime/pod/container.h"
 #include "runtime/pod/cpu_update.h"
+#include "runtime/pod/late_network.h"
 #include "runtime/pod/machine.h"
 #include "runtime/pod/machine_cpus.h"
 #include "runtime/pod/pod.h"
@@ -91,6 +92,7 @@ class Pod : public PodInterface {
   void CallCreateHooks(const ContainerPtr& container, std::function<void()> then);
 
   // pod_network.cc
+  void ExpectLateNetwork();
   // What has come into the pod's namespace since it was made becomes the guest's, once.
   void JoinLateNetwork(DoneCallback done);
 
@@ -148,8 +150,8 @@ class Pod : public PodInterface {
   std::shared_ptr<StateDirectory> state_;
   std::shared_ptr<Placement> placement_;
   std::unique_ptr<cpu::PinWatch> pin_watch_;
-  base::UniqueFd network_ns_;         // the pod's on the host, where its anchors are
-  bool network_comes_later_ = false;  // into that namespace
+  base::UniqueFd network_ns_;                  // the pod's on the host, where its anchors are
+  std::unique_ptr<LateNetwork> late_network_;  // if it may come into that namespace
   std::unique_ptr<cpu::HostWatch> host_watch_;
   MachineState machine_state_ = MachineState::kNone;
   std::string end_reason_;

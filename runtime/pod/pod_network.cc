@@ -5,32 +5,35 @@
 // Create and Start (`ctr run --cni`). So it is looked at when such hooks have run, and at Start.
 //
 //   survey, join (worker) ─► vmm: PlugNet, a card each ─► agent: ConfigureNetwork
+#include <memory>
 #include <utility>
 
 #include "runtime/base/log.h"
+#include "runtime/pod/late_network.h"
 #include "runtime/pod/network.h"
 #include "runtime/pod/pod_impl.h"
 
 namespace pod {
 
-void Pod::JoinLateNetwork(DoneCallback done) {
-  if (!network_comes_later_) return done(base::Ok());
-  worker_.Compute<base::Result<JoinedNetwork>>(
-      [ns = base::BorrowedFd(network_ns_)] { return JoinWhatCameLater(ns); },
-      [this, done = std::move(done)](base::Result<JoinedNetwork> network) {
-        if (!network) return done(std::move(network.error()));
-        for (const std::string& note : network->survey.notes) {
+void Pod::ExpectLateNetwork() {
+  late_network_ = std::make_unique<LateNetwork>(
+      [this](std::function<void(base::Result<JoinedNetwork>)> done) {
+        worker_.Compute<base::Result<JoinedNetwork>>(
+            [ns = base::BorrowedFd(network_ns_)] { return JoinWhatCameLater(ns); },
+            std::move(done));
+      },
+      [this](JoinedNetwork network, DoneCallback done) {
+        for (const std::string& note : network.survey.notes) {
           LOG_INFO("pod {}: {}", options_.pod_id, note);
         }
-        if (network->taps.empty()) return done(base::Ok());
         if (!machine_running()) return done(MachineEnded());
-        // One that failed is not forgotten: another Start is not to go on without it.
-        machine_->PlugNetwork(std::move(network->survey), std::move(network->taps),
-                              [this, done](base::Result<void> plugged) {
-                                if (plugged) network_comes_later_ = false;
-                                done(std::move(plugged));
-                              });
+        machine_->PlugNetwork(std::move(network.survey), std::move(network.taps), std::move(done));
       });
+}
+
+void Pod::JoinLateNetwork(DoneCallback done) {
+  if (!late_network_) return done(base::Ok());
+  late_network_->Join(std::move(done));
 }
 
 }  // namespace pod

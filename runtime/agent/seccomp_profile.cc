@@ -103,7 +103,11 @@ base::Result<SeccompProgram> CompileSeccomp(const oci::Seccomp& profile) {
     }
     program.flags |= found->value;
   }
-  program.instructions = TRY(filter.Export(), "seccomp");
+  // A profile that lets unknown calls pass has nothing against those of the future.
+  const bool lenient = default_action.kind == base::SeccompAction::Kind::kAllow ||
+                       default_action.kind == base::SeccompAction::Kind::kLog ||
+                       default_action.kind == base::SeccompAction::Kind::kTrace;
+  program.instructions = TRY(lenient ? filter.Export() : filter.ExportWithEnosys(), "seccomp");
   return program;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/base/seccomp_filter.h"
 
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -10,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -135,9 +138,23 @@ Result<SeccompCondition::Op> SeccompOpByOciName(std::string_view name) {
   return MakeError(Code::kInvalidArgument, "seccomp operator '{}': not one of SCMP_CMP_*", name);
 }
 
+// System call tables that an x86-64 kernel serves, each a range of numbers of an audit architecture
+// (arch/x86/include/uapi/asm/unistd.h: x32 has bit 30 set).
+struct CallTable {
+  uint32_t libseccomp_arch;
+  uint32_t audit_arch;
+  uint32_t last;
+};
+constexpr CallTable kCallTables[] = {
+    {SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64, 0x3fffffff},
+    {SCMP_ARCH_X32, AUDIT_ARCH_X86_64, 0xffffffff},
+    {SCMP_ARCH_X86, AUDIT_ARCH_I386, 0xffffffff},
+};
+
 struct SeccompFilter::State {
   scmp_filter_ctx context = nullptr;
   SeccompAction default_action;
+  std::array<uint32_t, std::size(kCallTables)> highest{};  // that a rule names; 0: none
 
   ~State() {
     if (context != nullptr) seccomp_release(context);
@@ -189,6 +206,12 @@ Result<void> SeccompFilter::Add(SeccompAction action, std::string_view system_ca
     return MakeError(Code::kNotFound, "system call '{}': unknown", system_call);
   }
   TRY(Add(action, number, conditions), "system call '{}'", system_call);
+  for (size_t i = 0; i < std::size(kCallTables); ++i) {
+    const int own = seccomp_syscall_resolve_name_arch(kCallTables[i].libseccomp_arch,
+                                                      std::string(system_call).c_str());
+    // Negative: it has none, or shares another's (socketcall).
+    if (own >= 0) state_->highest[i] = std::max(state_->highest[i], static_cast<uint32_t>(own));
+  }
   return Ok();
 }
 
@@ -224,6 +247,28 @@ Result<std::vector<sock_filter>> SeccompFilter::Export() const {
   if (pread(file.get(), program.data(), size, 0) != status.st_size) {
     return ErrnoError("read a seccomp program");
   }
+  return program;
+}
+
+Result<std::vector<sock_filter>> SeccompFilter::ExportWithEnosys() const {
+  std::vector<sock_filter> program;
+  for (size_t i = 0; i < std::size(kCallTables); ++i) {
+    const CallTable& table = kCallTables[i];
+    // An architecture that the profile does not have is its foreign one, whatever the number.
+    const bool served = seccomp_arch_exist(state_->context, table.libseccomp_arch) == 0;
+    if (!served || state_->highest[i] == 0) continue;
+    const sock_filter block[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, table.audit_arch, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, table.last, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, state_->highest[i], 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    };
+    program.insert(program.end(), std::begin(block), std::end(block));
+  }
+  const std::vector<sock_filter> rules = TRY(Export());
+  program.insert(program.end(), rules.begin(), rules.end());
   return program;
 }
 

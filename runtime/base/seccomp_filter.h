@@ -68,6 +68,12 @@ class SeccompFilter {
 
   Result<std::vector<sock_filter>> Export() const;
 
+  // The same behind a few instructions by which calls with numbers above the highest that a rule
+  // names get ENOSYS, as under runc: a profile cannot mean calls that it is older than, libcs try
+  // those first, and ENOSYS alone makes them fall back. Of the x86 family only, and only for rules
+  // added by name; without any, as Export.
+  Result<std::vector<sock_filter>> ExportWithEnosys() const;
+
  private:
   struct State;
   explicit SeccompFilter(std::unique_ptr<State> state);

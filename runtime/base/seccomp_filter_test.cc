@@ -100,6 +100,32 @@ TEST(SeccompFilter, OciActionKeepsItsErrno) {
   EXPECT_EQ(SeccompActionByOciName("SCMP_ACT_ALLOW", 38)->data, 0);
 }
 
+TEST(SeccompFilter, CallsNewerThanTheProfileAreNotImplemented) {
+  SeccompFilter filter = Filter(SeccompAction::Errno(EPERM));
+  ASSERT_TRUE(filter.AddArchitecture("SCMP_ARCH_X86"));
+  for (const char* name : {"read", "rseq"}) {
+    ASSERT_TRUE(filter.Add(SeccompAction::Allow(), name));
+  }
+  const auto program = filter.ExportWithEnosys();
+  ASSERT_TRUE(program);
+  const auto answer = [&](long number, uint32_t arch) {
+    return EvaluateSeccomp(*program, SystemCall(number, {}, arch)).value_or(0xdead);
+  };
+  const uint32_t allow = SECCOMP_RET_ALLOW;
+  const uint32_t denied = SECCOMP_RET_ERRNO | EPERM;
+  const uint32_t unknown = SECCOMP_RET_ERRNO | ENOSYS;
+  EXPECT_EQ(answer(0, AUDIT_ARCH_X86_64), allow);
+  EXPECT_EQ(answer(257, AUDIT_ARCH_X86_64), denied);  // openat: older than the profile
+  EXPECT_EQ(answer(334, AUDIT_ARCH_X86_64), allow);   // rseq
+  EXPECT_EQ(answer(335, AUDIT_ARCH_X86_64), unknown);
+  EXPECT_EQ(answer(452, AUDIT_ARCH_X86_64), unknown);  // fchmodat2
+  EXPECT_EQ(answer(3, AUDIT_ARCH_I386), allow);
+  EXPECT_EQ(answer(387, AUDIT_ARCH_I386), unknown);  // above its rseq, 386
+  // x32 is not of this profile: a foreign architecture still kills.
+  EXPECT_EQ(answer(0x40000000 | 600, AUDIT_ARCH_X86_64), uint32_t{SECCOMP_RET_KILL_PROCESS});
+  EXPECT_EQ(answer(500, AUDIT_ARCH_AARCH64), uint32_t{SECCOMP_RET_KILL_PROCESS});
+}
+
 TEST(SeccompFilter, LoadedFilterBindsTheProcess) {
   SeccompFilter filter = Filter(SeccompAction::Allow());
   ASSERT_TRUE(filter.Add(SeccompAction::Errno(EXDEV), "getppid"));

@@ -114,6 +114,13 @@ Result<SocketMessage> ReceiveMessage(BorrowedFd socket, std::span<std::byte> buf
       received.fds.emplace_back(fd);
     }
   }
+  // There was room for them, and the kernel could not open them: the message is lost, and the
+  // limit is ours.
+  const bool truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  if (truncated && (message.msg_flags & MSG_TRUNC) == 0 && received.fds.size() < max_fds) {
+    errno = EMFILE;
+    return ErrnoError("recvmsg: a message's descriptors");
+  }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || received.fds.size() > max_fds) {
     return MakeError(Code::kOutOfRange, "message over the limit of {} bytes and {} fds",
                      buffer.size(), max_fds);

@@ -29,11 +29,13 @@ struct SocketMessage {
 };
 
 // One message, whole or not at all (use with SOCK_SEQPACKET). SIGPIPE is never raised.
-// kUnavailable when the peer is gone, kResourceExhausted (EAGAIN) when a non-blocking socket is full.
+// kUnavailable when the peer is gone, kResourceExhausted (EAGAIN) when a non-blocking socket is
+// full.
 Result<void> SendMessage(BorrowedFd socket, std::span<const std::byte> bytes,
                          std::span<const BorrowedFd> fds = {});
 // kOutOfRange if the message is longer than `buffer` or brings more than `max_fds` descriptors
 // (all of which are closed). EAGAIN is reported with error_number() == EAGAIN.
+// error_number() == EMFILE: its descriptors could not be opened here; it is lost, the next is not.
 Result<SocketMessage> ReceiveMessage(BorrowedFd socket, std::span<std::byte> buffer,
                                      size_t max_fds);
 

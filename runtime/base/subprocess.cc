@@ -11,10 +11,12 @@
 
 #include <algorithm>
 
+#include "runtime/base/fd_limit.h"
+
 namespace base {
 namespace {
 
-enum class Stage : int { kNetwork, kStdio, kFds, kCwd, kSession, kExec };
+enum class Stage : int { kNetwork, kStdio, kFds, kLimit, kCwd, kSession, kExec };
 
 const char* Name(Stage stage) {
   switch (stage) {
@@ -24,6 +26,8 @@ const char* Name(Stage stage) {
       return "open /dev/null";
     case Stage::kFds:
       return "place descriptors";
+    case Stage::kLimit:
+      return "set the limit of descriptors";
     case Stage::kCwd:
       return "chdir";
     case Stage::kSession:
@@ -49,6 +53,7 @@ struct ChildPlan {
   size_t fd_count;
   bool new_session;
   int network_namespace;
+  const rlimit* fd_limit;
   int error_pipe;
 };
 
@@ -95,6 +100,9 @@ void PlaceFds(const ChildPlan& plan, int* error_pipe) {
     Fail(error_pipe, Stage::kNetwork);
   }
   PlaceFds(plan, &error_pipe);
+  if (plan.fd_limit != nullptr && setrlimit(RLIMIT_NOFILE, plan.fd_limit) != 0) {
+    Fail(error_pipe, Stage::kLimit);
+  }
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
@@ -133,6 +141,7 @@ Result<Subprocess> Subprocess::Spawn(const SubprocessOptions& options) {
                        options.fds.size(),
                        options.new_session,
                        options.network_namespace.get(),
+                       FdLimitOfChildren(),
                        write_end.get()};
   int pidfd = -1;
   clone_args args{};

@@ -11,6 +11,7 @@
 
 #include <thread>
 
+#include "runtime/base/fd_limit.h"
 #include "runtime/base/file.h"
 #include "runtime/base/socket.h"
 
@@ -45,6 +46,18 @@ TEST(SubprocessTest, RunsWithWhatItWasGivenAndNothingElse) {
   const Outcome outcome = RunShell("echo $PWD $A $HOME; exit 7", {.env = {"A=b"}, .cwd = "/proc"});
   EXPECT_EQ(outcome.output, "/proc b\n");
   EXPECT_EQ(outcome.code, 7);
+}
+
+TEST(SubprocessTest, AChildHasTheDescriptorLimitFromBeforeItWasRaised) {
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit low{64, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  ASSERT_TRUE(RaiseFdLimit());
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, limit.rlim_max);
+  EXPECT_EQ(RunShell("ulimit -Sn; ulimit -Hn").output,
+            "64\n" + std::to_string(limit.rlim_max) + "\n");
 }
 
 TEST(SubprocessTest, JoinsTheNetworkNamespace) {

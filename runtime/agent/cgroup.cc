@@ -18,6 +18,7 @@ namespace agent {
 namespace {
 
 using Settings = std::vector<CgroupSetting>;
+constexpr uint64_t kDefaultPeriodUs = 100000;
 constexpr int kDeepest = 16;  // of cgroups that a container nests, when they are counted or removed
 
 std::string AmountOrMax(int64_t amount) { return amount < 0 ? "max" : std::to_string(amount); }
@@ -48,10 +49,12 @@ void AddCpu(const oci::CpuLimits& cpu, Settings& out) {
     const uint64_t shares = std::min<uint64_t>(std::max<uint64_t>(*cpu.shares, 2), 262144);
     out.push_back({"cpu.weight", std::to_string(1 + (shares - 2) * 9999 / 262142)});
   }
-  if (cpu.quota_us || cpu.period_us) {
-    const int64_t quota = cpu.quota_us.value_or(-1);
+  // Zero is how Go's structs write "not set": `ctr run --cpu-quota N` gives a period of 0.
+  const int64_t quota = cpu.quota_us.value_or(0);
+  const uint64_t period = cpu.period_us.value_or(0);
+  if (quota != 0 || period != 0) {
     out.push_back({"cpu.max", fmt::format("{} {}", quota > 0 ? std::to_string(quota) : "max",
-                                          cpu.period_us.value_or(100000))});
+                                          period != 0 ? period : kDefaultPeriodUs)});
   }
   if (cpu.burst_us) out.push_back({"cpu.max.burst", std::to_string(*cpu.burst_us), true});
   if (cpu.idle) out.push_back({"cpu.idle", std::to_string(*cpu.idle), true});
@@ -213,6 +216,21 @@ base::Result<std::vector<pid_t>> Cgroup::Pids() const {
   std::vector<pid_t> pids;
   TRY(CollectPids(path_, kDeepest, pids), "processes of {}", path_);
   return pids;
+}
+
+base::Result<base::UniqueFd> Cgroup::OpenThatOf(pid_t pid) const {
+  // "0::/pinion/ID/init.scope" in the agent's cgroup namespace, whose root is mounted.
+  const std::string line = TRY(base::ReadFile(fmt::format("/proc/{}/cgroup", pid)));
+  const std::string own = path_.substr(path_.rfind('/'));
+  const size_t begin = line.find(own + "/");
+  const size_t end = line.find('\n');
+  if (!line.starts_with("0::/") || begin == std::string::npos || end == std::string::npos) {
+    return base::MakeError(base::Code::kFailedPrecondition,
+                           "process {} is in the cgroup \"{}\": not one below {}", pid, line,
+                           path_);
+  }
+  const size_t below = begin + own.size();
+  return base::Open(path_ + line.substr(below, end - below), O_RDONLY | O_DIRECTORY);
 }
 
 base::Result<void> Cgroup::Remove() {

@@ -44,6 +44,8 @@ class Cgroup {
   const std::string& path() const { return path_; }
   // For CLONE_INTO_CGROUP.
   base::BorrowedFd fd() const { return fd_; }
+  // The cgroup below this one that process `pid` has gone to. kFailedPrecondition if it has not.
+  base::Result<base::UniqueFd> OpenThatOf(pid_t pid) const;
   // SIGKILL to all, descendants included.
   base::Result<void> Kill();
   // Asks for it; cgroup.events says when it is so.

@@ -36,6 +36,20 @@ TEST_F(ContainerTest, IdentityIsWhatTheSpecSays) {
   EXPECT_THAT(result.out, HasSubstr("333\n/made/for/it\n/home/u\n0027\n123\n"));
 }
 
+TEST_F(ContainerTest, TheWorkingDirectoryMayBeOneThatItsUserCannotEnter) {
+  ASSERT_TRUE(base::MakeDirectories(root() + "/root"));
+  ASSERT_EQ(chmod((root() + "/root").c_str(), 0700), 0);
+  oci::Spec spec = ShellSpec("readlink /proc/self/cwd; ls .");
+  spec.process->user.uid = 1000;
+  spec.process->cwd = "/root";
+  const RunResult result = Run(spec);
+  ASSERT_FALSE(result.error) << result.error->Message();
+  EXPECT_EQ(result.out, "/root\n");
+  EXPECT_THAT(result.err, HasSubstr("ermission denied"));  // its rights are the user's all the same
+  spec.process->cwd = "/bin/busybox";
+  EXPECT_THAT(Run(spec).error->Message(), HasSubstr("cwd \"/bin/busybox\": Not a directory"));
+}
+
 TEST_F(ContainerTest, NoCapabilitiesWithoutTheProperty) {
   oci::Spec spec = ShellSpec("grep CapEff /proc/self/status");
   spec.process->capabilities.reset();
@@ -172,6 +186,19 @@ TEST_F(ContainerTest, BindsOfFilesAndDirectories) {
   ASSERT_FALSE(result.error) << result.error->Message();
   EXPECT_EQ(result.out, "nameserver\nro\n");
   EXPECT_EQ(access((outside() + "/volume/x").c_str(), F_OK), 0);
+}
+
+TEST_F(ContainerTest, ATmpfsKeepsTheModeOfWhatItCovers) {
+  ASSERT_TRUE(base::MakeDirectories(root() + "/root"));
+  ASSERT_EQ(chmod((root() + "/root").c_str(), 0700), 0);
+  oci::Spec spec = ShellSpec("stat -c %a /root /given /new");
+  ASSERT_TRUE(base::MakeDirectories(root() + "/given"));
+  spec.mounts.push_back({"/root", "tmpfs", "tmpfs", {"nosuid"}, {}, {}});
+  spec.mounts.push_back({"/given", "tmpfs", "tmpfs", {"mode=711"}, {}, {}});
+  spec.mounts.push_back({"/new", "tmpfs", "tmpfs", {}, {}, {}});
+  const RunResult result = Run(spec);
+  ASSERT_FALSE(result.error) << result.error->Message();
+  EXPECT_EQ(result.out, "700\n711\n1777\n");
 }
 
 TEST_F(ContainerTest, ProcThatIsALinkIsRefused) {

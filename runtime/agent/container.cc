@@ -1,5 +1,6 @@
 #include "runtime/agent/container.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "runtime/agent/kmsg.h"
 #include "runtime/agent/modules.h"
 #include "runtime/agent/namespaces.h"
+#include "runtime/base/file.h"
 
 namespace agent {
 namespace {
@@ -118,6 +120,11 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   const NamespacePlan namespaces =
       TRY(PlanNamespaces(spec_.linux_config.namespaces), "linux.namespaces");
   own_pid_namespace_ = namespaces.HasNew(CLONE_NEWPID);
+  base::UniqueFd others_pids;
+  if (!namespaces.pid_namespace.empty()) {
+    others_pids = TRY(base::Open(namespaces.pid_namespace, O_RDONLY), "linux.namespaces: pid");
+  }
+  guests_pid_namespace_ = !own_pid_namespace_ && !others_pids;
   user_namespace_ = namespaces.HasNew(CLONE_NEWUSER);
   const base::IdMap id_map{spec_.linux_config.uid_mappings, spec_.linux_config.gid_mappings};
   TRY(CheckIdMap(user_namespace_, id_map));
@@ -130,7 +137,10 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
       Process::Events{[this](base::Result<void> ready) { OnInitReady(std::move(ready)); },
                       [this] { OnExit(); }});
   on_created_ = std::move(on_created);
-  return init_->Launch({.flags = namespaces.clone_flags, .cgroup = cgroup_.fd(), .id_map = id_map},
+  return init_->Launch({.flags = namespaces.clone_flags,
+                        .cgroup = cgroup_.fd(),
+                        .pid_namespace_of = others_pids,
+                        .id_map = id_map},
                        [&](const Process::ChildEnds& ends) {
                          RunContainerInit({spec_, namespaces, seccomp_ ? &*seccomp_ : nullptr,
                                            made_mounts, cgroup_.path(), id_, ends});
@@ -187,7 +197,8 @@ void Container::Exec(const std::string& exec_id, StreamOptions streams, const oc
   Process& launching = *(execs_[exec_id] = std::move(exec));
   base::Result<void> launched = launching.Launch(
       {.cgroup = cgroup_.fd(),
-       .pid_namespace_of = own_pid_namespace_ ? init_->pidfd() : base::BorrowedFd()},
+       .cgroup_when_busy = [this] { return cgroup_.OpenThatOf(init_->pid()); },
+       .pid_namespace_of = guests_pid_namespace_ ? base::BorrowedFd() : init_->pidfd()},
       [&](const Process::ChildEnds& ends) {
         const auto& personality = spec_.linux_config.personality;
         RunContainerExec({complete, seccomp_ ? &*seccomp_ : nullptr,

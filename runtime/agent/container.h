@@ -98,6 +98,7 @@ class Container {
   Cgroup cgroup_;
   std::optional<SeccompProgram> seccomp_;
   bool own_pid_namespace_ = false;
+  bool guests_pid_namespace_ = true;  // neither its own nor another container's
   bool user_namespace_ = false;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;

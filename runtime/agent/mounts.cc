@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "runtime/agent/rooted_path.h"
+#include "runtime/base/file.h"
 
 namespace agent {
 namespace {
@@ -91,6 +92,20 @@ base::Result<base::UniqueFd> MakeMount(const MountContext& context, const oci::M
   return NewFilesystem(mount.type, mount.source, options);
 }
 
+// A tmpfs whose options give no mode has that of the directory it covers, as under runc: the
+// kernel's default, 1777, would open /run or /root to every user.
+void KeepMode(base::BorrowedFd root, const oci::Mount& mount, MountOptions* options) {
+  if (mount.type != "tmpfs" || options->bind) return;
+  for (const auto& [key, value] : options->parameters) {
+    if (key == "mode") return;
+  }
+  const base::Result<base::UniqueFd> covered =
+      base::OpenInRoot(root, mount.destination, O_PATH | O_DIRECTORY);
+  struct stat status {};
+  if (!covered || fstat(covered->get(), &status) != 0) return;  // made with the mount
+  options->parameters.emplace_back("mode", fmt::format("{:04o}", status.st_mode & 07777));
+}
+
 base::Result<void> ApplyMount(const MountContext& context, const oci::Mount& mount,
                               base::BorrowedFd made) {
   MountOptions options = TRY(ParseMountOptions(mount.options));
@@ -98,6 +113,7 @@ base::Result<void> ApplyMount(const MountContext& context, const oci::Mount& mou
     return base::MakeError(base::Code::kUnimplemented, "mount option \"tmpcopyup\"");
   }
   if (mount.destination == "/dev") options.set &= ~kReadOnly;
+  KeepMode(context.root, mount, &options);
   const bool bind = options.bind || mount.type == "bind";
   base::UniqueFd own;
   if (!made.valid()) own = TRY(MakeMount(context, mount, options));

@@ -9,6 +9,7 @@
 namespace agent {
 namespace {
 
+constexpr std::string_view kOwnPidNamespace = "/proc/1/ns/pid";
 constexpr uint64_t kNewTime = 0x80;  // CLONE_NEWTIME, which glibc's sched.h does not name
 
 struct NamespaceType {
@@ -50,6 +51,9 @@ base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& na
     }
     if (type->flag == CLONE_NEWUTS) plan.owns_hostname = true;
     if (!wanted.path.empty()) {
+      if (type->flag == CLONE_NEWPID && wanted.path != kOwnPidNamespace) {
+        plan.pid_namespace = wanted.path;
+      }
       if (type->may_be_the_pods) continue;
       return base::MakeError(base::Code::kUnimplemented, "{} namespace of path \"{}\"", wanted.type,
                              wanted.path);

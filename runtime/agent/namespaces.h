@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "oci/spec.h"
@@ -16,6 +17,9 @@ struct NamespacePlan {
   // Made by the init itself, once it is in its cgroup: the namespace's root is where it is then
   // (cgroup_namespaces(7)).
   bool new_cgroup = false;
+  // Of another container of the pod, as "/proc/PID/ns/pid" of the guest: CRI's
+  // NamespaceMode_TARGET. Empty: a new one, or the guest's own.
+  std::string pid_namespace;
   // The spec lists a uts namespace, new or of the pod: then it may name the host.
   bool owns_hostname = false;
 
@@ -23,7 +27,8 @@ struct NamespacePlan {
 };
 
 // A namespace with a path belongs to the pod, on the host's side of the line; in the guest that is
-// the machine's own one for pid, ipc, uts, network and cgroup. kUnimplemented for a path of another
+// the machine's own one for ipc, uts, network and cgroup; for pid it may be the path of a process
+// in the guest, /proc/1 among them. kUnimplemented for a path of another
 // type, kInvalidArgument for an unknown type or one listed twice.
 base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& namespaces);
 

@@ -92,7 +92,12 @@ TEST(NamespacesTest, PathsBelongToThePod) {
       *PlanNamespaces({{"pid", ""}, {"network", "/proc/7/ns/net"}, {"uts", "/x"}, {"cgroup", ""}});
   EXPECT_EQ(plan.clone_flags, static_cast<uint64_t>(CLONE_NEWPID | CLONE_NEWNS));
   EXPECT_TRUE(plan.owns_hostname && plan.new_cgroup);
-  EXPECT_FALSE(PlanNamespaces({{"pid", "/x"}})->HasNew(CLONE_NEWPID)) << "the guest's";
+  const auto guests = PlanNamespaces({{"pid", "/proc/1/ns/pid"}});
+  EXPECT_FALSE(guests->HasNew(CLONE_NEWPID));
+  EXPECT_EQ(guests->pid_namespace, "") << "the agent is in it already";
+  const auto others = PlanNamespaces({{"pid", "/proc/7/ns/pid"}});
+  EXPECT_FALSE(others->HasNew(CLONE_NEWPID));
+  EXPECT_EQ(others->pid_namespace, "/proc/7/ns/pid");
   EXPECT_EQ(PlanNamespaces({{"mount", "/x"}}).error().code(), base::Code::kUnimplemented);
   EXPECT_EQ(PlanNamespaces({{"ipc", ""}, {"ipc", ""}}).error().code(),
             base::Code::kInvalidArgument);
@@ -123,6 +128,18 @@ TEST(CgroupSettingsTest, WordsOfVersion2) {
                           Pair("memory.swap.max", "500"), Pair("pids.max", "max")));
   resources.memory->swap = 999;
   EXPECT_EQ(CgroupSettings(resources).error().code(), base::Code::kInvalidArgument);
+}
+
+TEST(CgroupSettingsTest, ZeroIsNotSet) {
+  oci::Resources resources;
+  resources.cpu = oci::CpuLimits{};
+  resources.cpu->quota_us = 50000;
+  resources.cpu->period_us = 0;  // ctr run --cpu-quota 50000
+  EXPECT_THAT(Settings(resources), ElementsAre(Pair("cpu.max", "50000 100000")));
+  resources.cpu->quota_us = 0;
+  EXPECT_THAT(Settings(resources), testing::IsEmpty());
+  resources.cpu->period_us = 20000;
+  EXPECT_THAT(Settings(resources), ElementsAre(Pair("cpu.max", "max 20000")));
 }
 
 TEST(CgroupSettingsTest, UnifiedNamesStayInTheDirectory) {

@@ -25,9 +25,9 @@ constexpr size_t Index(StreamKind kind) { return static_cast<size_t>(kind); }
 // namespace moves children only, so that no second fork is needed and the agent stays the parent.
 class ChildrensPidNamespace {
  public:
-  static base::Result<ChildrensPidNamespace> Enter(base::BorrowedFd pidfd) {
+  static base::Result<ChildrensPidNamespace> Enter(base::BorrowedFd process_or_namespace) {
     base::UniqueFd own = TRY(base::Open("/proc/self/ns/pid", O_RDONLY));
-    if (setns(pidfd.get(), CLONE_NEWPID) != 0) {
+    if (setns(process_or_namespace.get(), CLONE_NEWPID) != 0) {
       return base::ErrnoError("enter the container's pid namespace");
     }
     return ChildrensPidNamespace(std::move(own));
@@ -89,7 +89,12 @@ base::Result<pid_t> Process::Clone(const CloneInto& into, const Body& body, cons
   args.pidfd = reinterpret_cast<__u64>(&pidfd);
   args.exit_signal = SIGCHLD;
   args.cgroup = static_cast<__u64>(into.cgroup.get());
-  const long pid = syscall(SYS_clone3, &args, sizeof args);
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0 && errno == EBUSY && into.cgroup_when_busy) {
+    const base::UniqueFd other = TRY(into.cgroup_when_busy(), "clone the container's process");
+    args.cgroup = static_cast<__u64>(other.get());
+    pid = syscall(SYS_clone3, &args, sizeof args);
+  }
   if (pid < 0) return base::ErrnoError("clone the container's process");
   if (pid == 0) {
     body(ends);
@@ -126,8 +131,10 @@ void Process::OnChannel() {
     base::Result<std::optional<InitReport>> report = ReceiveReport(channel_);
     if (!report) {
       if (report.error().error_number() == EAGAIN) return;
-      // Nothing but its death is to be expected from now on.
-      if (state_ == State::kCreating) FailCreation(std::move(report.error()));
+      // Nothing but its death is to be expected from now on; ECONNRESET is that, before it had read
+      // what it was told.
+      const bool dead = report.error().error_number() == ECONNRESET;
+      if (state_ == State::kCreating && !dead) FailCreation(std::move(report.error()));
       return OnChannelEnd();
     }
     if (!*report) return OnChannelEnd();

@@ -53,7 +53,10 @@ class Process {
   struct CloneInto {
     uint64_t flags = 0;  // CLONE_NEW*
     base::BorrowedFd cgroup;
-    // A pidfd: the child is to be in that process' pid namespace. Invalid: in ours.
+    // Another, if that one takes no processes any more: its own have enabled controllers below it
+    // (cgroups(7), "no internal processes"). May be empty.
+    std::function<base::Result<base::UniqueFd>()> cgroup_when_busy = {};
+    // A pidfd, or a pid namespace: the child is to be in that one. Invalid: in ours.
     base::BorrowedFd pid_namespace_of;
     // Of the new user namespace, if `flags` has one.
     base::IdMap id_map = {};

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <sstream>
 #include <string_view>
@@ -64,8 +65,7 @@ base::Result<void> SetUser(const oci::User& user) {
   return base::Ok();
 }
 
-base::Result<void> EnterWorkingDirectory(const std::string& cwd) {
-  if (chdir(cwd.c_str()) != 0) return base::ErrnoError("chdir to cwd \"{}\"", cwd);
+base::Result<void> CheckWorkingDirectory(const std::string& cwd) {
   // A cwd that leads through a leaked descriptor of the agent would lie outside of the root; the
   // kernel then gives a path that does not begin with "/" (runc CVE-2024-21626).
   char where[PATH_MAX];
@@ -119,10 +119,19 @@ base::Result<void> BecomeRootOfUserNamespace() {
 
 base::Result<void> BecomeUser(const oci::Process& process) {
   const CapabilitySets sets = SetsOf(process);
+  // As runc: a directory may be one that the set-up can enter and the user cannot (WORKDIR /root
+  // and another user), or the other way round (a volume of the user's that root is a stranger to).
+  const bool entered = chdir(process.cwd.c_str()) == 0;
+  if (!entered && errno != EACCES && errno != EPERM) {
+    return base::ErrnoError("chdir to cwd \"{}\"", process.cwd);
+  }
   TRY(DropBoundingSet(sets), "capabilities");
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return base::ErrnoError("keep capabilities");
   TRY(SetUser(process.user), "user {}:{}", process.user.uid, process.user.gid);
-  TRY(EnterWorkingDirectory(process.cwd));
+  if (!entered && chdir(process.cwd.c_str()) != 0) {
+    return base::ErrnoError("chdir to cwd \"{}\"", process.cwd);
+  }
+  TRY(CheckWorkingDirectory(process.cwd));
   if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return base::ErrnoError("keep capabilities");
   return ApplyCapabilities(sets);
 }

@@ -35,7 +35,7 @@ class Client::Impl {
   void Call(wire::Request request, std::optional<std::chrono::nanoseconds> timeout, Done done) {
     // The connection may be closed with its callback still to come, or after it.
     if (connection_->closed())
-      return FailLater(std::move(done), MakeError(Code::kUnavailable, "ttrpc: closed"));
+      return FailLater(std::move(done), base::Error(Code::kUnavailable, "ttrpc: closed", ENOTCONN));
     if (next_id_ > INT_MAX) {
       return FailLater(std::move(done),
                        MakeError(Code::kResourceExhausted, "no stream ids are left"));
@@ -100,7 +100,7 @@ class Client::Impl {
     const std::function<void()> on_closed = std::move(on_closed_);
     const std::weak_ptr<void> alive = alive_;
     for (auto& [id, call] : pending) {
-      call.done(MakeError(Code::kUnavailable, "{}: ttrpc: closed", call.method));
+      call.done(base::Error(Code::kUnavailable, call.method + ": ttrpc: closed", ENOTCONN));
       if (alive.expired()) return;
     }
     if (on_closed) on_closed();

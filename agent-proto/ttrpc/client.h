@@ -34,7 +34,7 @@ class Client {
 
   // `done` is called once, never before CallRaw returns, unless the client is destroyed first: with
   // the response's bytes, the peer's status, kDeadlineExceeded after options.timeout, or
-  // kUnavailable.
+  // kUnavailable with error_number() ENOTCONN (a peer may say kUnavailable, too: without one).
   void CallRaw(const std::string& service, const std::string& method, std::string payload,
                const CallOptions& options, std::function<void(base::Result<std::string>)> done);
 

@@ -38,10 +38,12 @@ void Connection::OnReady(uint32_t events) {
   if (!closed_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) ReadSome();
 }
 
+// MSG_DONTWAIT, here and below: O_NONBLOCK belongs to the open file, which an agent's vmm shares.
 void Connection::ReadSome() {
   // One read a turn: others on the loop get theirs, and epoll is level-triggered.
   char buffer[kReadBytes];
-  const ssize_t count = TEMP_FAILURE_RETRY(recv(socket_.get(), buffer, sizeof buffer, 0));
+  const ssize_t count =
+      TEMP_FAILURE_RETRY(recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT));
   if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
   if (count <= 0) {
     Fail();
@@ -69,8 +71,9 @@ void Connection::Send(uint32_t stream_id, MessageType type, uint8_t flags, std::
 void Connection::WriteSome() {
   const bool was_drained = drained();
   while (!drained()) {
-    const ssize_t count = TEMP_FAILURE_RETRY(
-        send(socket_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL));
+    const ssize_t count =
+        TEMP_FAILURE_RETRY(send(socket_.get(), out_.data() + written_, out_.size() - written_,
+                                MSG_NOSIGNAL | MSG_DONTWAIT));
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (count < 0) {
       Fail();

@@ -118,7 +118,7 @@ base::Result<void> PodCgroup::SetCpuLimit(const CpuLimit& limit) {
 base::Result<void> PodCgroup::AddAnchor(pid_t pid, const std::string& cgroups_path) {
   if (!layout_) return base::Ok();
   const std::string path = cgroups_path.empty() ? path_ : TRY(ResolvePath(cgroups_path, ""));
-  if (path != path_) anchor_paths_.push_back(path);
+  if (path != path_) anchor_paths_.insert(path);
   TRY(layout_->AddAnchor(path, pid), "move the anchor, pid {}, to cgroup {}", pid, path);
   return base::Ok();
 }

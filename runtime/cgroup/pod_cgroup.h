@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -95,9 +96,9 @@ class PodCgroup {
 
   std::unique_ptr<Layout> layout_;  // null: no writable cgroups
   std::string path_;
-  std::optional<ScopeUnit> scope_unit_;    // systemd has made the pod's cgroup
-  std::optional<SystemdScope> scope_;      // until the vmm is in it
-  std::vector<std::string> anchor_paths_;  // made by AddAnchor, other than path_
+  std::optional<ScopeUnit> scope_unit_;  // systemd has made the pod's cgroup
+  std::optional<SystemdScope> scope_;    // until the vmm is in it
+  std::set<std::string> anchor_paths_;   // made by AddAnchor, other than path_
   std::vector<std::string> notes_;
 };
 

@@ -1,5 +1,6 @@
 #include "runtime/pod/agent_client.h"
 
+#include <cerrno>
 #include <ctime>
 #include <utility>
 
@@ -21,11 +22,14 @@ constexpr size_t kMaxTextCharacters = 256;
 constexpr int kMaxCpus = 4096;
 constexpr size_t kMaxStats = 1024;  // numbers of a container, or devices
 constexpr size_t kMaxPids = 4096;
+constexpr uint32_t kMaxPid = 1 << 22;  // proc(5), pid_max
 constexpr size_t kMaxNameBytes = 128;  // of a number
 
-// What the guest says in an error is shown to users: printable, and not endless.
+// What the guest says in an error is shown to users: printable, and not endless. kUnavailable is
+// our own word, for a machine that has ended; in the guest it may be any broken pipe.
 base::Error Cleaned(const base::Error& error) {
-  return base::Error(error.code(), base::Escaped(error.Message(), 2048));
+  const bool said = error.code() == Code::kUnavailable && error.error_number() != ENOTCONN;
+  return base::Error(said ? Code::kUnknown : error.code(), base::Escaped(error.Message(), 2048));
 }
 
 v1::ProcessRequest ProcessOf(const std::string& container_id, const std::string& exec_id) {
@@ -130,7 +134,7 @@ void AgentClient::ForwardPort(const PortForward::Target& target, Callback<void> 
                  Track(std::move(done)));
 }
 
-void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void> done) {
+void AgentClient::CreateContainer(const ContainerRequest& request, Callback<pid_t> done) {
   v1::CreateContainerRequest message;
   message.set_container_id(request.container_id);
   message.set_spec_json(request.spec_json);
@@ -142,7 +146,11 @@ void AgentClient::CreateContainer(const ContainerRequest& request, Callback<void
       kService, "CreateContainer", message, {.timeout = call_timeout_},
       [done = Track(std::move(done))](base::Result<v1::CreateContainerResponse> answer) {
         if (!answer) return done(Cleaned(answer.error()));
-        done(base::Ok());
+        if (answer->guest_pid() < 2 || answer->guest_pid() > kMaxPid) {
+          return done(MakeError(Code::kInternal, "CreateContainer: the guest claims pid {}",
+                                answer->guest_pid()));
+        }
+        done(static_cast<pid_t>(answer->guest_pid()));
       });
 }
 

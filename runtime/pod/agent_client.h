@@ -71,7 +71,8 @@ class AgentClient {
   void ConfigurePod(const PodSettings& settings, Callback<void> done);
   void ConfigureNetwork(const network::Survey& survey, Callback<void> done);
   void ForwardPort(const PortForward::Target& target, Callback<void> done);
-  void CreateContainer(const ContainerRequest& request, Callback<void> done);
+  // `done` gets the pid of its first process in the guest.
+  void CreateContainer(const ContainerRequest& request, Callback<pid_t> done);
   void Start(const std::string& container_id, const std::string& exec_id, Callback<void> done);
   // The exit status, 0 to 255.
   void Wait(const std::string& container_id, const std::string& exec_id, Callback<uint32_t> done);

@@ -35,6 +35,7 @@ struct ContainerProcess {
   Stdio stdio;
   std::unique_ptr<Anchor> anchor;
   pid_t pid = 0;          // the anchor's, kept when it has ended
+  pid_t guest_pid = 0;    // an init's, in the guest
   bool in_guest = false;  // the agent knows it
   bool deleting = false;
   oci::Process spec;  // an exec's, until it is started

@@ -66,10 +66,11 @@ std::string ExitText(const Exited& exited) {
   return text;
 }
 
-// 1 to 16 are google.rpc.Code; our Code has the first 14 and what is left is kUnknown.
+// 1 to 16 are google.rpc.Code; our Code has the first 14, kUnavailable is our own word for a vmm
+// that has ended, and what is left is kUnknown.
 Code CodeOf(int32_t value) {
-  return value >= 1 && value <= static_cast<int32_t>(Code::kUnavailable) ? static_cast<Code>(value)
-                                                                         : Code::kUnknown;
+  return value >= 1 && value < static_cast<int32_t>(Code::kUnavailable) ? static_cast<Code>(value)
+                                                                        : Code::kUnknown;
 }
 
 }  // namespace
@@ -134,6 +135,12 @@ void ControlChannel::OnReadable() {
         base::ReceiveMessage(socket_, buffer_, kMaxControlFds);
     if (!received) {
       if (received.error().error_number() == EAGAIN) return;
+      if (received.error().error_number() == EMFILE) {
+        // A connection of the guest's: it sees it refused, as the other end has gone.
+        log_.Add(base::LogLevel::kWarning,
+                 "a connection is refused: " + received.error().Message());
+        continue;
+      }
       return Close(received.error().Message());
     }
     if (received->size == 0) return Close({});

@@ -17,6 +17,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/pod/line_reader.h"
 
 namespace pinion::vmm::v1 {
 class FromVmm;
@@ -71,6 +72,7 @@ class ControlChannel {
   uint64_t next_id_ = 1;
   std::map<uint64_t, Done> pending_;
   std::vector<std::byte> buffer_;
+  LimitedLog log_{"vsock"};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   base::Watch watch_;
 };

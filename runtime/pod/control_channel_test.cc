@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "agent-proto/proto/vmm_control.pb.h"
@@ -87,6 +88,31 @@ TEST_F(HostileVmm, AnswerReachesItsRequestOnly) {
   EXPECT_EQ(answers_, 1);
   EXPECT_EQ(code_, base::Code::kInvalidArgument);
   EXPECT_EQ(text_, "no\\x1b[31m") << "escaped";
+  EXPECT_EQ(closed_, 0);
+}
+
+TEST_F(HostileVmm, AConnectionThatTakesTheLastDescriptorIsRefusedAlone) {
+  auto pair = base::SocketPair(SOCK_STREAM);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  Say(Connect(7), {pair->first});
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(closed_, 0) << why_;
+  EXPECT_EQ(port_, 0U);
+  Say(Connect(8), {pair->first});
+  EXPECT_EQ(port_, 8U);
+}
+
+// It would pass for the machine's end.
+TEST_F(HostileVmm, ItsAnswerIsNeverUnavailable) {
+  Ask();
+  FromVmm answer;
+  answer.set_id(1);
+  answer.set_code(static_cast<int32_t>(base::Code::kUnavailable));
+  Say(answer);
+  EXPECT_EQ(code_, base::Code::kUnknown);
   EXPECT_EQ(closed_, 0);
 }
 

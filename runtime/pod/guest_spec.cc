@@ -70,10 +70,19 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
   return base::Ok();
 }
 
+// Whose pid namespace "/proc/PID/ns/pid" of the host is: another container's, else the guest's own.
+pid_t PidInGuest(const std::string& path, const std::map<pid_t, pid_t>& guest_pids) {
+  for (const auto& [pid, guest_pid] : guest_pids) {
+    if (path == fmt::format("/proc/{}/ns/pid", pid)) return guest_pid;
+  }
+  return 1;
+}
+
 // A path of the host means nothing in the guest. In a pod it says "the pod's", which there are the
 // guest's own; outside of one the container gets a namespace of its own. The network is the guest's
 // in either case: that is what the host's is joined to, if need be as late as at Start.
-void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::string>* notes) {
+void TranslateNamespaces(ContainerKind kind, const std::map<pid_t, pid_t>& guest_pids,
+                         oci::Spec* spec, std::vector<std::string>* notes) {
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
     if (ns.type == "user") {
       // In a pod each container has one of its own, with the same mappings.
@@ -83,7 +92,8 @@ void TranslateNamespaces(ContainerKind kind, oci::Spec* spec, std::vector<std::s
     const bool is_network = ns.type == "network";
     if (ns.path.empty() && !is_network) continue;
     if (kind == ContainerKind::kMember || is_network) {
-      ns.path = "/proc/1/ns/" + ns.type;
+      ns.path = fmt::format("/proc/{}/ns/{}",
+                            ns.type == "pid" ? PidInGuest(ns.path, guest_pids) : 1, ns.type);
       continue;
     }
     notes->push_back(fmt::format("the {} namespace {} is the host's: the guest uses one of its own",
@@ -171,7 +181,8 @@ base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string&
 }
 
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
-                                      const std::string& bundle) {
+                                      const std::string& bundle,
+                                      const std::map<pid_t, pid_t>& guest_pids) {
   const ContainerKind kind = TRY(KindOf(spec));
   if (!spec.hooks.create_container.empty()) {
     return base::MakeError(base::Code::kUnimplemented,
@@ -186,7 +197,7 @@ base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& 
   for (size_t place = 0; place < guest.spec.mounts.size(); ++place) {
     TRY(ShareMount(container_id, bundle, kind, place, &guest));
   }
-  TranslateNamespaces(kind, &guest.spec, &guest.notes);
+  TranslateNamespaces(kind, guest_pids, &guest.spec, &guest.notes);
   DropHostOnly(&guest.spec, &guest.notes);
   NoteIgnored(guest.spec.linux_config, &guest.notes);
   return guest;

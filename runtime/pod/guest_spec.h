@@ -3,6 +3,8 @@
 // Thread rule: pure functions.
 #pragma once
 
+#include <sys/types.h>
+
 #include <map>
 #include <string>
 #include <vector>
@@ -39,9 +41,11 @@ struct GuestSpec {
   std::vector<std::string> notes;  // what was left out, a sentence each
 };
 
-// `bundle`: where relative sources begin.
+// `bundle`: where relative sources begin. `guest_pids`: of the pod's other containers, by the pid
+// on the host, so that a pid namespace can be one's of them (CRI's NamespaceMode_TARGET).
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
-                                      const std::string& bundle);
+                                      const std::string& bundle,
+                                      const std::map<pid_t, pid_t>& guest_pids = {});
 
 // The host path of the root when Create brought no rootfs mounts: root.path, in the bundle if it is
 // relative (OCI runtime-spec 1.2, config.md "Root").

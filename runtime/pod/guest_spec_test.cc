@@ -31,6 +31,17 @@ TEST(GuestSpec, AMembersNamespacesAreThePods) {
   EXPECT_THAT(guest->notes, IsEmpty());
 }
 
+// `kubectl debug --target`.
+TEST(GuestSpec, AMembersPidNamespaceMayBeAnothersOfThePod) {
+  oci::Spec spec = Member();
+  spec.linux_config.namespaces[0].path = "/proc/21/ns/pid";
+  const auto pid_path = [&](const std::map<pid_t, pid_t>& guest_pids) {
+    return MakeGuestSpec(spec, "c", "/bundle", guest_pids)->spec.linux_config.namespaces[0].path;
+  };
+  EXPECT_EQ(pid_path({{21, 312}, {7, 300}}), "/proc/312/ns/pid");
+  EXPECT_EQ(pid_path({{7, 300}}), "/proc/1/ns/pid") << "the sandbox's";
+}
+
 TEST(GuestSpec, AMembersSharedMemoryIsTheGuests) {
   const auto guest = MakeGuestSpec(Member(), "c", "/bundle");
   ASSERT_TRUE(guest);

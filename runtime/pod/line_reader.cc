@@ -82,17 +82,21 @@ bool RateLimit::Allow(std::chrono::steady_clock::time_point now) {
   return true;
 }
 
+LimitedLog::LimitedLog(std::string prefix)
+    : prefix_(std::move(prefix)), limit_(kLogLinesPerSecond) {}
+
+void LimitedLog::Add(base::LogLevel level, std::string_view line) {
+  if (!limit_.Allow(std::chrono::steady_clock::now())) return;
+  const uint64_t dropped = limit_.TakeDropped();
+  if (dropped > 0) LOG_WARNING("{}: {} lines left out", prefix_, dropped);
+  BASE_LOG(level, "{}: {}", prefix_, base::Escaped(line));
+}
+
 base::Result<std::unique_ptr<LineReader>> LogLinesOf(base::EventLoop& loop, base::UniqueFd pipe,
                                                      std::string prefix) {
   return LineReader::Create(loop, std::move(pipe),
-                            [prefix = std::move(prefix),
-                             limit = RateLimit(kLogLinesPerSecond)](std::string_view line) mutable {
-                              if (line.empty() || !limit.Allow(std::chrono::steady_clock::now()))
-                                return;
-                              const uint64_t dropped = limit.TakeDropped();
-                              if (dropped > 0)
-                                LOG_WARNING("{}: {} lines left out", prefix, dropped);
-                              LOG_INFO("{}: {}", prefix, base::Escaped(line));
+                            [log = LimitedLog(std::move(prefix))](std::string_view line) mutable {
+                              if (!line.empty()) log.Add(base::LogLevel::kInfo, line);
                             });
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "runtime/base/event_loop.h"
+#include "runtime/base/log.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
 
@@ -57,6 +58,17 @@ class RateLimit {
   double tokens_;
   std::chrono::steady_clock::time_point last_{};
   uint64_t dropped_ = 0;
+};
+
+// Log lines that a guest can cause: "prefix: line", escaped, as many as a RateLimit lets pass.
+class LimitedLog {
+ public:
+  explicit LimitedLog(std::string prefix);
+  void Add(base::LogLevel level, std::string_view line);
+
+ private:
+  std::string prefix_;
+  RateLimit limit_;
 };
 
 // Logs each line of `pipe`, escaped and rate-limited, behind "prefix: ".

@@ -206,7 +206,8 @@ void Machine::OnConnect(uint32_t port, base::UniqueFd socket) {
     StartAgent(std::move(socket));
   } else {
     // Closing the socket is the refusal.
-    LOG_WARNING("vsock: the guest's connection to port {} is refused", port);
+    guest_log_.Add(base::LogLevel::kWarning,
+                   fmt::format("the guest's connection to port {} is refused", port));
   }
 }
 

@@ -21,6 +21,7 @@
 #include "runtime/network/pod_network.h"
 #include "runtime/pod/agent_client.h"
 #include "runtime/pod/console_log.h"
+#include "runtime/pod/line_reader.h"
 #include "runtime/pod/stream_acceptor.h"
 #include "runtime/pod/virtiofsd.h"
 #include "runtime/pod/vmm_process.h"
@@ -129,6 +130,7 @@ class Machine {
   std::function<void(base::Result<void>)> boot_done_;
   std::unique_ptr<base::Error> boot_error_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  LimitedLog guest_log_{"vsock"};
   std::unique_ptr<ConsoleLog> console_;
   std::unique_ptr<Virtiofsd> virtiofsd_;
   std::string stream_token_;  // what the agent proves its streams with

@@ -18,8 +18,8 @@ using base::Code;
 using base::MakeError;
 
 // All containers are gone and their files written through: there is little that a kill could lose,
-// and containerd waits 3 s for Shutdown.
-constexpr std::chrono::seconds kPowerOffLimit{2};
+// and containerd waits 3 s for Shutdown, of which the host's side takes its part.
+constexpr std::chrono::seconds kPowerOffLimit{1};
 
 }  // namespace
 

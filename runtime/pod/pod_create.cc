@@ -136,6 +136,15 @@ void Pod::SetUpWaiting() {
   }
 }
 
+std::map<pid_t, pid_t> Pod::GuestPids() const {
+  std::map<pid_t, pid_t> pids;
+  for (const auto& [id, container] : containers_) {
+    const ContainerProcess& init = *container->init;
+    if (init.anchor && init.guest_pid != 0) pids[init.pid] = init.guest_pid;
+  }
+  return pids;
+}
+
 void Pod::SetUp(const ContainerPtr& container) {
   const std::string id = container->request.id;
   // On record before anything is mounted.
@@ -144,8 +153,8 @@ void Pod::SetUp(const ContainerPtr& container) {
   if (!saved) return FailCreate(container, std::move(saved.error()));
   container->set_up = true;
   worker_.Compute<base::Result<ContainerSetup>>(
-      [cgroup = placement_->cgroup(), request = container->request] {
-        return SetUpContainer(cgroup, request);
+      [cgroup = placement_->cgroup(), request = container->request, pids = GuestPids()] {
+        return SetUpContainer(cgroup, request, pids);
       },
       [this, weak = std::weak_ptr(container)](base::Result<ContainerSetup> setup) {
         const ContainerPtr ready = weak.lock();
@@ -197,7 +206,20 @@ void Pod::CreateInGuest(const ContainerPtr& container) {
     request.open_stdin = creating->init->stdio.wants(StreamKind::kStdin);
     request.open_stdout = creating->init->stdio.wants(StreamKind::kStdout);
     request.open_stderr = creating->init->stdio.wants(StreamKind::kStderr);
-    machine_->agent().CreateContainer(request, std::move(answer));
+    machine_->agent().CreateContainer(
+        request, [this, weak, id = request.container_id, answer](base::Result<pid_t> made) {
+          if (!made) return answer(std::move(made.error()));
+          const ContainerPtr created = weak.lock();
+          if (created && !created->failed) {
+            created->init->in_guest = true;
+            created->init->guest_pid = *made;
+            return answer(base::Ok());
+          }
+          // Called off meanwhile: nobody else would take it out of the guest.
+          machine_->agent().Delete(id, "", [answer](base::Result<void>) {
+            answer(MakeError(Code::kCancelled, "called off"));
+          });
+        });
   };
   cpu_update_->Ask({.change = {PlanChange::Kind::kJoin, container->request.id, container->cpu},
                     .in_guest = in_guest,
@@ -214,7 +236,6 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
     if (machine_running()) machine_->KillSoon("the agent gave up on CreateContainer");
     return;
   }
-  container->init->in_guest = result.has_value() && !container->sandbox();
   if (result) result = Anchored(container);
   if (!result) return FailCreate(container, std::move(result.error()));
   if (!container->sandbox()) WatchOom(container, 0);

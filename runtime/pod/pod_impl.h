@@ -68,6 +68,8 @@ class Pod : public PodInterface {
   void BootMachine(MachineOptions options);
   void OnBooted(base::Result<void> result);
   void SetUpWaiting();
+  // Of containers that run: the pid that the host knows them by, and the guest's.
+  std::map<pid_t, pid_t> GuestPids() const;
   void SetUp(const ContainerPtr& container);
   void ContinueCreate(const ContainerPtr& container);
   void AttachAndCreate(const ContainerPtr& container);

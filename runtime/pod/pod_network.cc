@@ -18,6 +18,8 @@ namespace pod {
 void Pod::ExpectLateNetwork() {
   late_network_ = std::make_unique<LateNetwork>(
       [this](std::function<void(base::Result<JoinedNetwork>)> done) {
+        // Behind the pod's removal on the worker, there would be no namespace any more.
+        if (!machine_running()) return done(MachineEnded());
         worker_.Compute<base::Result<JoinedNetwork>>(
             [ns = base::BorrowedFd(network_ns_)] { return JoinWhatCameLater(ns); },
             std::move(done));

@@ -44,8 +44,6 @@ base::Result<std::unique_ptr<OutputRelay>> OutputRelay::Start(base::EventLoop& l
   OutputRelay* const raw = relay.get();
   relay->stream_watch_ =
       TRY(loop.WatchFd(relay->stream_, EPOLLIN, [raw](uint32_t) { raw->Pump(); }));
-  relay->fifo_watch_ =
-      TRY(WatchIfPollable(loop, relay->fifo_.writer, 0, [raw](uint32_t) { raw->Pump(); }));
   // The decoder may hold frames already, for which no descriptor becomes ready.
   relay->start_ = loop.After(std::chrono::nanoseconds(0), [raw] { raw->Pump(); });
   return relay;
@@ -94,7 +92,8 @@ OutputRelay::Step OutputRelay::PumpOnce() {
 
 OutputRelay::Step OutputRelay::ReadStream() {
   char buffer[kReadBytes];
-  const ssize_t size = TEMP_FAILURE_RETRY(read(stream_.get(), buffer, sizeof buffer));
+  // The vmm shares the open file, and with it O_NONBLOCK, which it could take away.
+  const ssize_t size = TEMP_FAILURE_RETRY(recv(stream_.get(), buffer, sizeof buffer, MSG_DONTWAIT));
   if (size < 0 && errno == EAGAIN) return Step::kWaitForGuest;
   // Without an end in band: the guest, or its connection, broke off.
   if (size <= 0) return Step::kEnd;
@@ -103,19 +102,18 @@ OutputRelay::Step OutputRelay::ReadStream() {
 }
 
 void OutputRelay::Wait(bool for_guest) {
-  if (!for_guest && !fifo_watch_.active()) {
-    start_ = loop_.After(std::chrono::milliseconds(10), [this] { Pump(); });
-  }
-  if (for_guest == stream_watch_.active()) return;  // that is what is waited for already
-  if (fifo_watch_.active()) {
-    static_cast<void>(fifo_watch_.SetEvents(for_guest ? 0U : EPOLLOUT));
-  }
-  // A hang-up is reported even to a watch that asks for nothing, over and over; while we wait for
-  // the client, the guest's must not keep us busy.
-  if (!for_guest) return stream_watch_.Cancel();
-  base::Result<base::Watch> watch = loop_.WatchFd(stream_, EPOLLIN, [this](uint32_t) { Pump(); });
+  // A hang-up or an error is reported even to a watch that asks for nothing, over and over: the one
+  // who is not waited for is not watched.
+  (for_guest ? fifo_watch_ : stream_watch_).Cancel();
+  base::Watch& awaited = for_guest ? stream_watch_ : fifo_watch_;
+  if (awaited.active()) return;
+  const auto pump = [this](uint32_t) { Pump(); };
+  base::Result<base::Watch> watch = for_guest
+                                        ? loop_.WatchFd(stream_, EPOLLIN, pump)
+                                        : WatchIfPollable(loop_, fifo_.writer, EPOLLOUT, pump);
   if (!watch) return End();
-  stream_watch_ = std::move(*watch);
+  awaited = std::move(*watch);
+  if (!awaited.active()) start_ = loop_.After(std::chrono::milliseconds(10), [this] { Pump(); });
 }
 
 void OutputRelay::End() {
@@ -138,9 +136,15 @@ base::Result<std::unique_ptr<InputRelay>> InputRelay::Start(base::EventLoop& loo
   // EPOLLRDHUP: the process may close its stdin long before the client closes his end.
   relay->stream_watch_ = TRY(loop.WatchFd(relay->stream_, EPOLLIN | EPOLLRDHUP,
                                           [raw](uint32_t events) { raw->OnStream(events); }));
-  relay->fifo_watch_ =
-      TRY(loop.WatchFd(relay->fifo_.reader, EPOLLIN, [raw](uint32_t) { raw->OnFifo(); }));
+  TRY(relay->AwaitFifo());
   return relay;
+}
+
+base::Result<void> InputRelay::AwaitFifo() {
+  fifo_watch_ = TRY(WatchIfPollable(loop_, fifo_.reader, EPOLLIN, [this](uint32_t) { OnFifo(); }));
+  // Others first.
+  if (!fifo_watch_.active()) next_ = loop_.After(std::chrono::nanoseconds(0), [this] { OnFifo(); });
+  return base::Ok();
 }
 
 void InputRelay::CloseInput() { fifo_.keep_alive.Reset(); }
@@ -178,10 +182,7 @@ void InputRelay::Flush() {
   if (ended_) return End();
   if (fifo_watch_.active()) return;
   static_cast<void>(stream_watch_.SetEvents(EPOLLIN | EPOLLRDHUP));
-  base::Result<base::Watch> watch =
-      loop_.WatchFd(fifo_.reader, EPOLLIN, [this](uint32_t) { OnFifo(); });
-  if (!watch) return End();
-  fifo_watch_ = std::move(*watch);
+  if (!AwaitFifo()) End();
 }
 
 void InputRelay::OnStream(uint32_t events) {
@@ -191,6 +192,7 @@ void InputRelay::OnStream(uint32_t events) {
 }
 
 void InputRelay::End() {
+  next_.Cancel();
   fifo_watch_.Cancel();
   stream_watch_.Cancel();
   stream_.Reset();

@@ -46,8 +46,8 @@ class OutputRelay {
   std::string pending_;  // a frame's bytes, from `written_` on still to be passed on
   size_t written_ = 0;
   base::Timer start_;
-  base::Watch stream_watch_;
-  base::Watch fifo_watch_;  // not active for a file that cannot be polled
+  base::Watch stream_watch_;  // one of the two at a time
+  base::Watch fifo_watch_;    // never for a file that cannot be polled
 };
 
 // Client → guest. The end of the client's bytes reaches the guest in band.
@@ -60,6 +60,7 @@ class InputRelay {
 
  private:
   InputRelay(base::EventLoop& loop, base::UniqueFd stream, InputFifo fifo);
+  base::Result<void> AwaitFifo();
   void OnFifo();
   void OnStream(uint32_t events);
   void Flush();
@@ -71,7 +72,8 @@ class InputRelay {
   std::string pending_;  // frames, from `written_` on still to be sent
   size_t written_ = 0;
   bool ended_ = false;  // the last frame is in `pending_`
-  base::Watch fifo_watch_;
+  base::Timer next_;
+  base::Watch fifo_watch_;  // never for a file that cannot be polled
   base::Watch stream_watch_;
 };
 

@@ -125,7 +125,8 @@ base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& 
 std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/rootfs"; }
 
 base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
-                                            const CreateRequest& request) {
+                                            const CreateRequest& request,
+                                            const std::map<pid_t, pid_t>& guest_pids) {
   const oci::Spec spec = TRY(LoadSpec(request.bundle));
   if (TRY(KindOf(spec)) == ContainerKind::kSandbox) {
     ContainerSetup sandbox;
@@ -134,7 +135,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
     sandbox.hooks = PlanHooks(spec, request);
     return sandbox;
   }
-  GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle));
+  GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle, guest_pids));
   for (const std::string& note : guest.notes) LOG_INFO("container {}: {}", request.id, note);
   std::string rootfs = RootfsOf(request);
   if (request.rootfs.empty()) {

@@ -2,6 +2,9 @@
 // Thread rule: reentrant, blocks; runs on the worker.
 #pragma once
 
+#include <sys/types.h>
+
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,10 +49,11 @@ struct ContainerSetup {
 // The rootfs, mounted where containerd expects it.
 std::string RootfsOf(const CreateRequest& request);
 
-// Mounts and clones what `request` names. `pod_cgroup`: the pod's, resolved. After a failure the
-// caller tears down.
+// Mounts and clones what `request` names. `pod_cgroup`: the pod's, resolved. `guest_pids`: as for
+// MakeGuestSpec. After a failure the caller tears down.
 base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
-                                            const CreateRequest& request);
+                                            const CreateRequest& request,
+                                            const std::map<pid_t, pid_t>& guest_pids);
 
 // Idempotent.
 base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,

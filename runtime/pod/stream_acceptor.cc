@@ -1,6 +1,6 @@
 #include "runtime/pod/stream_acceptor.h"
 
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
@@ -58,8 +58,9 @@ base::Result<void> ParseHello(const std::string& bytes, const std::string& token
 
 void StreamAcceptor::Accept(base::UniqueFd socket) {
   if (pending_.size() >= kMaxPending) {
-    LOG_WARNING("stdio: {} connections of the guest wait already, one more is refused",
-                pending_.size());
+    log_.Add(base::LogLevel::kWarning,
+             fmt::format("{} connections of the guest wait already, one more is refused",
+                         pending_.size()));
     return;
   }
   const uint64_t id = next_id_++;
@@ -75,7 +76,8 @@ void StreamAcceptor::Accept(base::UniqueFd socket) {
 
 base::Result<bool> StreamAcceptor::TryHello(Pending& pending, GuestStream* stream) {
   char buffer[4096];
-  const ssize_t size = TEMP_FAILURE_RETRY(read(pending.socket.get(), buffer, sizeof buffer));
+  const ssize_t size =
+      TEMP_FAILURE_RETRY(recv(pending.socket.get(), buffer, sizeof buffer, MSG_DONTWAIT));
   if (size < 0 && errno == EAGAIN) return false;
   if (size < 0) return base::ErrnoError("read");
   if (size == 0) return MakeError(Code::kUnavailable, "closed before its StreamHello");
@@ -99,7 +101,7 @@ void StreamAcceptor::OnReadable(uint64_t id) {
   const base::Result<bool> complete = TryHello(found->second, &stream);
   if (complete && !*complete) return;
   if (!complete) {
-    LOG_WARNING("stdio: a connection of the guest: {}", complete.error().Message());
+    log_.Add(base::LogLevel::kWarning, "a connection of the guest: " + complete.error().Message());
     pending_.erase(found);
     return;
   }

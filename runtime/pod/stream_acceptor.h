@@ -18,6 +18,7 @@
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/pod/line_reader.h"
 #include "runtime/pod/process_stdio.h"
 
 namespace pod {
@@ -62,6 +63,7 @@ class StreamAcceptor {
   std::function<void(GuestStream)> on_stream_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, Pending> pending_;
+  LimitedLog log_{"stdio"};
 };
 
 }  // namespace pod

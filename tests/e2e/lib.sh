@@ -229,11 +229,12 @@ task_pid() { ctr task ls | awk -v id="$1" '$1 == id {print $2}'; }
 status_is() { [ "$(task_status "$1")" = "$2" ]; }
 
 # A pod by CRI's annotations, without CRI. Needs make_rootfs first.
-# pod_container POD ID KIND HOSTNAME NAMESPACES ARG...: one of its containers, detached.
+# pod_container POD ID KIND HOSTNAME NAMESPACES ARG...: one of its containers, detached; with
+# MEMORY_LIMIT bytes at most, if that is set.
 pod_container() {
   local pod=$1 id=$2 kind=$3 hostname=$4 namespaces=$5
   shift 5
-  ID=$id "$E2E/oci-spec" --root "$ROOTFS" -- "$@" | tr '\n' ' ' |
+  ID=$id "$E2E/oci-spec" --root "$ROOTFS" ${MEMORY_LIMIT:+--memory "$MEMORY_LIMIT"} -- "$@" | tr '\n' ' ' |
     sed -E "s|\"hostname\": \"pinion\"|\"hostname\": \"$hostname\", \"annotations\": {\"io.kubernetes.cri.container-type\": \"$kind\", \"io.kubernetes.cri.sandbox-id\": \"$pod\"}|
       s|\"namespaces\": *\[[^]]*\]|\"namespaces\": [$namespaces]|" >"$WORK/$id.json"
   ctr run -d --runtime "$RUNTIME" --runtime-config-path "$CONFIG" --config "$WORK/$id.json" "$id" </dev/null

@@ -85,6 +85,12 @@ base::Result<Endpoint> ParseEndpoint(std::string_view text) {
     endpoint.socket = reader.ReadString();
     reader.Leave();
   }
+  if (reader.EnterField("protocol")) {
+    if (reader.ReadString() == "ttrpc") endpoint.transport = config::Transport::kTtrpc;
+    reader.Leave();
+  }
+  // containerd 2.0 and later, bootstrap.json.
+  if (endpoint.socket.starts_with(kUnixScheme)) endpoint.socket.erase(0, kUnixScheme.size());
   TRY(reader.status(), "address");
   if (endpoint.socket.empty()) {
     return base::MakeError(base::Code::kInvalidArgument, "address: no \"address\" in it");

@@ -40,7 +40,7 @@ struct Endpoint {
 std::string ToText(const Endpoint& endpoint);
 // The answer of version 3 for ttrpc, which containerd takes from 2.0 on.
 std::string ToVersion3Text(const Endpoint& endpoint);
-// Reads ToText's.
+// Reads either.
 base::Result<Endpoint> ParseEndpoint(std::string_view text);
 
 }  // namespace shim

@@ -37,6 +37,10 @@ TEST(Endpoint, RejectsWhatIsNone) {
   EXPECT_FALSE(ParseEndpoint(""));
   EXPECT_FALSE(ParseEndpoint("{}"));
   EXPECT_FALSE(ParseEndpoint(R"({"address":3})"));
+  const auto third = ParseEndpoint(ToVersion3Text({config::Transport::kTtrpc, "/run/s/x"}));
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->socket, "/run/s/x");
+  EXPECT_EQ(third->transport, config::Transport::kTtrpc);
   EXPECT_FALSE(ParseEndpoint("/run/s/x"));
 }
 

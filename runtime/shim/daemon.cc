@@ -6,11 +6,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <utility>
+#include <vector>
 
+#include "runtime/base/fd_limit.h"
 #include "runtime/base/log.h"
 #include "runtime/cgroup/hierarchy.h"
 #include "runtime/pod/pod.h"
@@ -26,8 +29,10 @@ namespace {
 
 // The pod's own end has limits too; this one only keeps a daemon from staying for ever.
 constexpr std::chrono::seconds kShutdownLimit(10);
-// containerd waits 3 s for the answer to Shutdown.
-constexpr std::chrono::milliseconds kFlushLimit(2000);
+// containerd waits 3 s for the answer to Shutdown, and since 2.4 fails a Delete without it: what
+// the end of the machine leaves of this is for the events.
+constexpr std::chrono::milliseconds kAnswerLimit(2500);
+constexpr std::chrono::milliseconds kLeastFlushLimit(100);
 
 base::Result<base::UniqueFd> BlockSignals() {
   sigset_t set;
@@ -102,22 +107,31 @@ class Daemon {
 
   // Frees the pod, says so, then ends: pod, events, socket, answer, answers written out.
   void ShutDown(std::function<void()> freed) {
+    if (finished_ && freed) return freed();
+    if (freed) freed_.push_back(std::move(freed));
     if (shutting_down_) return;
     shutting_down_ = true;
-    freed_ = std::move(freed);
     limit_ = loop_.After(kShutdownLimit, [this] {
       LOG_ERROR("pod {}: not down after {} s", flags_.key, kShutdownLimit.count());
       unlink(flags_.socket.c_str());
       loop_.Stop();
     });
-    pod_->Shutdown([this] { publisher_.Flush(kFlushLimit, [this] { Finish(); }); });
+    const auto begun = std::chrono::steady_clock::now();
+    pod_->Shutdown([this, begun] {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          begun + kAnswerLimit - std::chrono::steady_clock::now());
+      publisher_.Flush(std::max(left, kLeastFlushLimit), [this] { Finish(); });
+    });
   }
 
   void Finish() {
     // Before the answer: containerd may start a shim of this key as soon as it has it.
     unlink(flags_.socket.c_str());
     server_->StopListening();
-    if (freed_) freed_();
+    // From here on the path may be another daemon's.
+    limit_ = loop_.After(kShutdownLimit, [this] { loop_.Stop(); });
+    finished_ = true;
+    for (const auto& freed : freed_) freed();
     server_->WhenFlushed([this] { loop_.Stop(); });
   }
 
@@ -134,8 +148,9 @@ class Daemon {
   base::UniqueFd signals_;
   base::Watch signal_watch_;
   base::Timer limit_;
-  std::function<void()> freed_;
+  std::vector<std::function<void()>> freed_;  // who waits for it
   bool shutting_down_ = false;
+  bool finished_ = false;
 };
 
 }  // namespace
@@ -144,6 +159,9 @@ base::Result<void> RunDaemon(const Flags& flags, const MakeTransport& make_trans
   // What runc's shim is called, too: tools look for it. Our file name would be cut to the same.
   prctl(PR_SET_NAME, "containerd-shim");
   OpenBundleLog(flags.debug);
+  // Some ten for each process of the pod, two for each forwarded connection.
+  const base::Result<void> raised = base::RaiseFdLimit();
+  if (!raised) LOG_WARNING("{}", raised.error().Message());
   base::UniqueFd listener(kListenerFd);
   if (fcntl(listener.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return base::ErrnoError("fd {}: no listening socket was handed over", kListenerFd);

@@ -21,21 +21,36 @@ namespace {
 constexpr uint32_t kKilledStatus = 128 + SIGKILL;
 constexpr size_t kMaxAddressBytes = 4096;
 
-// Where `start` says in the bundle that the daemon is; without that (a start that failed) wherever
+// Where `start` says in the bundle that the daemon is, or containerd, for a member of a pod that
+// was not started itself: its socket_dir is a setting. Without that (a start that failed) wherever
 // it may be.
 std::vector<std::string> FindSockets(const Flags& flags, const std::string& key,
                                      const std::string& bundle) {
-  if (const auto text = base::ReadFile(bundle + "/address", kMaxAddressBytes)) {
+  for (const char* name : {"/address", "/bootstrap.json"}) {
+    const auto text = base::ReadFile(bundle + name, kMaxAddressBytes);
+    if (!text) continue;
     if (const auto endpoint = ParseEndpoint(*text)) return {endpoint->socket};
   }
   return {SocketPath(flags.address, flags.ns, SocketKey(config::Transport::kTtrpc, key)),
           SocketPath(flags.address, flags.ns, SocketKey(config::Transport::kGrpc, key))};
 }
 
-bool Answers(const std::string& socket) {
+// Only what shows that nobody is there counts as such: a pod is not cleaned away for want of
+// memory.
+bool MayAnswer(const std::string& socket) {
   const base::Result<base::UniqueFd> connected =
       base::ConnectUnix(socket, SOCK_STREAM | SOCK_NONBLOCK);
-  return connected || connected.error().error_number() == EAGAIN;
+  if (connected) return true;
+  switch (connected.error().error_number()) {
+    case 0:  // no path of a socket
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+    case ECONNREFUSED:
+      return false;
+    default:
+      return true;
+  }
 }
 
 std::string Response(const pod::DeleteInfo& info) {
@@ -61,7 +76,7 @@ base::Result<std::string> Delete(const Flags& flags) {
   pod::DeleteInfo info;
   info.exit_status = kKilledStatus;
   clock_gettime(CLOCK_REALTIME, &info.exited_at);
-  if (std::none_of(sockets.begin(), sockets.end(), Answers)) {
+  if (std::none_of(sockets.begin(), sockets.end(), MayAnswer)) {
     info = TRY(pod::CleanUp(flags.ns, key, bundle), "clean up pod {}", key);
     for (const std::string& socket : sockets) unlink(socket.c_str());
   }

@@ -263,6 +263,22 @@ TEST_F(ProgramTest, DeleteClearsUpAfterADeadShimTwice) {
   EXPECT_EQ(Delete("a").status, 0);
 }
 
+// A member of a pod that was never started itself: containerd wrote down where its shim is.
+TEST_F(ProgramTest, DeleteLooksWhereContainerdKnowsTheShim) {
+  MakeBundle("a");
+  Start("a");
+  const pid_t pid = DaemonPid("a");
+  MakeBundle("b", "another");
+  ASSERT_TRUE(base::WriteFileAtomic(Bundle("b") + "/bootstrap.json",
+                                    ToVersion3Text({config::Transport::kTtrpc, Socket("a")})));
+  EXPECT_EQ(Delete("b").status, 0);
+  EXPECT_EQ(DaemonPid("a"), pid);
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  AwaitEnd(pid);
+  EXPECT_EQ(Delete("b").status, 0);
+  EXPECT_FALSE(fs::exists(Socket("a"))) << "that is where it looked";
+}
+
 TEST_F(ProgramTest, DeleteWithoutABundle) {
   const Output deleted = Run({"-namespace", "ns", "-address", address_, "-id", "gone", "-bundle",
                               "/nonexistent", "delete"},

@@ -1,27 +1,61 @@
 #include "runtime/storage/share.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "runtime/base/file.h"
+#include "runtime/base/log.h"
 #include "runtime/storage/unmount.h"
 
 namespace storage {
 namespace {
 
-base::Result<void> MakeMountPoint(base::BorrowedFd tree, const std::string& target) {
+// `name` in `parent`, made if it is missing; a link there is not followed.
+base::Result<base::UniqueFd> OpenOrMakeDirectory(base::BorrowedFd parent, const std::string& name) {
+  if (mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
+    return base::ErrnoError("mkdir {}", name);
+  }
+  base::UniqueFd directory(
+      openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return base::ErrnoError("open {}", name);
+  return directory;
+}
+
+// On the host, where the share is writable: a directory or an empty file, as `shared` is one.
+base::Result<void> MakeMountPoint(base::BorrowedFd share, const SharedTree& shared) {
   struct stat status {};
-  if (fstat(tree.get(), &status) != 0) return base::ErrnoError("fstat for {}", target);
-  if (S_ISDIR(status.st_mode)) return base::MakeDirectories(target);
-  TRY(base::MakeDirectories(target.substr(0, target.rfind('/'))));
-  TRY(base::Open(target, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
+  if (fstat(shared.tree.get(), &status) != 0) return base::ErrnoError("fstat for {}", shared.path);
+  base::UniqueFd parent;
+  std::string rest = shared.path;
+  for (size_t slash; (slash = rest.find('/')) != std::string::npos; rest.erase(0, slash + 1)) {
+    parent =
+        TRY(OpenOrMakeDirectory(parent ? base::BorrowedFd(parent) : share, rest.substr(0, slash)),
+            "mount point {}", shared.path);
+  }
+  const int made = S_ISDIR(status.st_mode) ? mkdirat(parent.get(), rest.c_str(), 0755)
+                                           : mknodat(parent.get(), rest.c_str(), S_IFREG | 0644, 0);
+  if (made != 0 && errno != EEXIST) return base::ErrnoError("mount point {}", shared.path);
+  return base::Ok();
+}
+
+// What is mounted below the share's root is not concerned.
+base::Result<void> MakeRootReadOnly() {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  if (mount_setattr(AT_FDCWD, "/", 0, &attributes, sizeof attributes) != 0) {
+    return base::ErrnoError("make the share's root read-only for the guest");
+  }
   return base::Ok();
 }
 
@@ -40,10 +74,33 @@ base::Result<void> AttachInNamespace(base::BorrowedFd share, base::BorrowedFd se
     return base::MakeError(base::Code::kFailedPrecondition,
                            "the file server's root directory is not the share");
   }
-  for (const SharedTree& shared : trees) {
-    const std::string target = "/" + shared.path;
-    TRY(MakeMountPoint(shared.tree, target));
-    TRY(AttachTree(shared.tree, target));
+  TRY(MakeRootReadOnly());
+  for (const SharedTree& shared : trees) TRY(AttachTree(shared.tree, "/" + shared.path));
+  return base::Ok();
+}
+
+// Nothing is mounted here; removing a mount point detaches what is mounted on it in other
+// namespaces (Linux 3.18, fs/namei.c, vfs_rmdir and vfs_unlink).
+base::Result<void> RemoveMountPoint(base::BorrowedFd parent, const char* name) {
+  if (unlinkat(parent.get(), name, 0) == 0 || errno == ENOENT) return base::Ok();
+  if (errno == EISDIR && (unlinkat(parent.get(), name, AT_REMOVEDIR) == 0 || errno == ENOENT)) {
+    return base::Ok();
+  }
+  return base::ErrnoError("remove {}", base::Escaped(name, 80));
+}
+
+struct DirectoryCloser {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+
+base::Result<void> RemoveMountPointsIn(base::UniqueFd directory) {
+  const std::unique_ptr<DIR, DirectoryCloser> entries(fdopendir(directory.get()));
+  if (!entries) return base::ErrnoError("fdopendir");
+  const base::BorrowedFd fd(directory.Release());  // is the DIR's
+  while (const dirent* const entry = readdir(entries.get())) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    TRY(RemoveMountPoint(fd, entry->d_name));
   }
   return base::Ok();
 }
@@ -96,29 +153,25 @@ base::Result<bool> HasMountsBelow(const std::string& source) {
 base::Result<void> AttachToShare(const std::string& share, base::BorrowedFd server,
                                  std::span<const SharedTree> trees) {
   const base::UniqueFd root = TRY(base::Open(share, O_PATH | O_DIRECTORY));
+  for (const SharedTree& shared : trees) TRY(MakeMountPoint(root, shared));
   base::Result<void> result;
   std::thread([&] { result = AttachInNamespace(root, server, trees); }).join();
   return result;
 }
 
+// By descriptors, and no link is followed: whatever a guest could make of a name here, nothing of
+// the host's is behind it.
 base::Result<void> UnshareContainer(const std::string& share, const std::string& container_id) {
-  const std::string directory = share + "/" + container_id;
-  // Nothing is mounted here; removing a mount point detaches what is mounted on it in other
-  // namespaces (Linux 3.18, fs/namei.c, vfs_rmdir and vfs_unlink).
-  for (const std::string_view sub : {"/rootfs", "/mounts", ""}) {
-    const std::string path = directory + std::string(sub);
-    if (sub == "/mounts") {
-      std::error_code ignored;
-      for (std::filesystem::directory_iterator entry(path, ignored), end; entry != end;
-           entry.increment(ignored)) {
-        if (remove(entry->path().c_str()) != 0 && errno != ENOENT) {
-          return base::ErrnoError("remove {}", entry->path().string());
-        }
-      }
-    }
-    if (rmdir(path.c_str()) != 0 && errno != ENOENT) return base::ErrnoError("rmdir {}", path);
+  const base::UniqueFd root = TRY(base::Open(share, O_PATH | O_DIRECTORY));
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  base::UniqueFd own(openat(root.get(), container_id.c_str(), kFlags));
+  if (own) {
+    TRY(RemoveMountPoint(own, "rootfs"), "{}", container_id);
+    base::UniqueFd mounts(openat(own.get(), "mounts", kFlags));
+    if (mounts) TRY(RemoveMountPointsIn(std::move(mounts)), "{}/mounts", container_id);
+    TRY(RemoveMountPoint(own, "mounts"), "{}", container_id);
   }
-  return base::Ok();
+  return RemoveMountPoint(root, container_id.c_str());
 }
 
 }  // namespace storage

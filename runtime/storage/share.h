@@ -5,7 +5,9 @@
 // alone, so that no directory of the host is busy because a container has it. Thread rule:
 // reentrant, blocks.
 //
-// Trust: the guest may ask virtiofsd for anything below it, and for nothing else.
+// Trust: the guest may ask virtiofsd for anything below it, and for nothing else. From the first
+// AttachToShare on the tmpfs itself is read-only for virtiofsd, so that a guest cannot put links
+// and pipes in the way of who makes and removes mount points as the host's root.
 #pragma once
 
 #include <span>

@@ -353,6 +353,42 @@ TEST_F(Sharing, LaterMountsOfTheSourceAreSeenWhereTheyAreWanted) {
   EXPECT_FALSE(std::filesystem::exists(server_->In("c/mounts/1/inner/f")));
 }
 
+// The guest has all rights over what virtiofsd shows.
+TEST_F(Sharing, ItsOwnDirectoriesAreNotTheGuestsToChange) {
+  Bind(0, Dir("src"), {});
+  EXPECT_NE(rename(server_->In("c/mounts").c_str(), server_->In("c/away").c_str()), 0);
+  EXPECT_EQ(errno, EROFS);
+  EXPECT_NE(symlink("/etc", server_->In("c/link").c_str()), 0);
+  EXPECT_EQ(errno, EROFS);
+  EXPECT_TRUE(base::Open(server_->In("c/mounts/0/new"), O_WRONLY | O_CREAT, 0644));
+}
+
+// Before the first container is there it could: nothing behind a link of its making is touched.
+TEST_F(Sharing, ALinkInTheGuestsPlaceLeadsNowhere) {
+  const std::string kept = Dir("kept");
+  WriteTo(kept + "/0", "x");
+  ASSERT_EQ(mkdir((share_ + "/c").c_str(), 0755), 0);
+  ASSERT_EQ(symlink(kept.c_str(), (share_ + "/c/mounts").c_str()), 0);
+  const auto tree = CloneBind("c", 0, Dir("src"), {});
+  ASSERT_TRUE(tree);
+  EXPECT_FALSE(AttachToShare(share_, server_->pidfd(), {&*tree, 1}));
+  EXPECT_TRUE(UnshareContainer(share_, "c"));
+  EXPECT_FALSE(std::filesystem::exists(share_ + "/c"));
+  ASSERT_EQ(symlink(root_.c_str(), (share_ + "/kept").c_str()), 0);
+  EXPECT_TRUE(UnshareContainer(share_, "kept"));
+  EXPECT_EQ(ReadFrom(kept + "/0"), "x");
+}
+
+TEST_F(Sharing, APipeInTheGuestsPlaceKeepsNobodyWaiting) {
+  ASSERT_EQ(mkdir((share_ + "/c").c_str(), 0755), 0);
+  ASSERT_EQ(mkdir((share_ + "/c/mounts").c_str(), 0755), 0);
+  ASSERT_EQ(mkfifo((share_ + "/c/mounts/0").c_str(), 0644), 0);
+  WriteTo(root_ + "/hosts", "127.0.0.1");
+  Bind(0, root_ + "/hosts", {});
+  EXPECT_EQ(ReadFrom(server_->In("c/mounts/0")), "127.0.0.1");
+  EXPECT_TRUE(UnshareContainer(share_, "c"));
+}
+
 TEST_F(Sharing, FileBindAndCleanUpTwice) {
   WriteTo(root_ + "/hosts", "127.0.0.1");
   Bind(3, root_ + "/hosts", {});
@@ -362,6 +398,13 @@ TEST_F(Sharing, FileBindAndCleanUpTwice) {
   EXPECT_TRUE(UnmountTree(share_));
   EXPECT_TRUE(UnmountTree(share_));
   EXPECT_EQ(ReadFrom(root_ + "/hosts"), "127.0.0.1");
+}
+
+TEST_F(Sharing, AMountIsFoundByAnyNameOfItsPath) {
+  server_->Kill();
+  ASSERT_EQ(symlink(root_.c_str(), Dir("links").append("/root").c_str()), 0);
+  EXPECT_TRUE(UnmountTree(root_ + "/links/root/share/"));
+  EXPECT_EQ(rmdir(share_.c_str()), 0) << strerror(errno);
 }
 
 TEST_F(Sharing, AServerElsewhereOrGoneIsSaidSo) {

@@ -2,6 +2,9 @@
 
 #include <sys/mount.h>
 
+#include <filesystem>
+#include <system_error>
+
 #include "runtime/base/file.h"
 
 namespace storage {
@@ -60,7 +63,17 @@ std::vector<std::string> MountPointsBelow(std::string_view mountinfo,
   return found;
 }
 
-base::Result<void> UnmountTree(const std::string& directory) {
+base::Result<void> UnmountTree(const std::string& path) {
+  // As mountinfo has it ("/var/run" is a link on most systems), without a look at the mount itself,
+  // which may be of a file server that has died.
+  std::error_code error;
+  std::filesystem::path wanted = std::filesystem::path(path).lexically_normal();
+  if (!wanted.has_filename()) wanted = wanted.parent_path();
+  const std::filesystem::path parent = std::filesystem::canonical(
+      wanted.has_parent_path() ? wanted.parent_path() : std::filesystem::path("."), error);
+  const std::string directory = parent / wanted.filename();
+  if (error == std::errc::no_such_file_or_directory) return base::Ok();
+  if (error) return base::MakeError(base::Code::kUnknown, "unmount {}: {}", path, error.message());
   base::Result<void> result;
   for (int round = 0; round < kMaxRounds; ++round) {
     const std::string mountinfo = TRY(ReadMountInfo());

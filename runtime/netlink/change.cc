@@ -68,7 +68,7 @@ base::Result<void> AddAddress(Socket& socket, const Address& address) {
   head.ifa_flags = static_cast<uint8_t>(address.flags);
   head.ifa_scope = address.scope;
   head.ifa_index = static_cast<uint32_t>(address.link);
-  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, head);
+  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_APPEND, head);
   message.AddBinary(IFA_LOCAL, address.local);
   message.AddBinary(IFA_ADDRESS, address.peer.empty() ? address.local : address.peer);
   if (!address.broadcast.empty()) message.AddBinary(IFA_BROADCAST, address.broadcast);
@@ -87,7 +87,7 @@ base::Result<void> AddRoute(Socket& socket, const Route& route) {
   head.rtm_type = route.type;
   const bool one_hop = route.next_hops.size() == 1;
   if (one_hop && route.next_hops[0].onlink) head.rtm_flags = RTNH_F_ONLINK;
-  Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, head);
+  Message message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, head);
   message.AddValue(RTA_TABLE, route.table);
   if (!route.destination.empty()) message.AddBinary(RTA_DST, route.destination);
   if (!route.preferred_source.empty()) message.AddBinary(RTA_PREFSRC, route.preferred_source);

@@ -93,6 +93,7 @@ base::Result<void> ChangeLink(Socket& socket, int link, const LinkChange& change
 
 // EEXIST if it is there.
 base::Result<void> AddAddress(Socket& socket, const Address& address);
+// Behind others of the same destination and priority; EEXIST if it is there as it is.
 base::Result<void> AddRoute(Socket& socket, const Route& route);
 // Replaces what is there.
 base::Result<void> SetNeighbour(Socket& socket, const Neighbour& neighbour);

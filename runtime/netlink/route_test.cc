@@ -132,6 +132,28 @@ TEST_F(RouteTest, RoutesOfBothFamiliesComeBack) {
   EXPECT_EQ(AddRoute(*socket_, six).error().code(), base::Code::kAlreadyExists);
 }
 
+// Two networks of a pod in one subnet, and fe80::/64 of any two.
+TEST_F(RouteTest, OneDestinationByTwoLinks) {
+  AddAddresses();
+  for (const bool six : {false, true}) {
+    Route route{.family = static_cast<uint8_t>(six ? AF_INET6 : AF_INET),
+                .destination = six ? Ip("fd00:7::") : Ip("10.7.0.0"),
+                .prefix = static_cast<uint8_t>(six ? 64 : 16),
+                .priority = 256,
+                .table = RT_TABLE_MAIN,
+                .scope = static_cast<uint8_t>(six ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK),
+                .type = RTN_UNICAST,
+                .protocol = RTPROT_STATIC,
+                .next_hops = {{.link = link_}}};
+    RoundTrip(route);
+    Route other = route;
+    other.next_hops[0].link = LinkOf(*socket_, "v1").index;
+    RoundTrip(other);
+    EXPECT_THAT(*ReadRoutes(*socket_), Contains(route));
+    EXPECT_EQ(AddRoute(*socket_, other).error().code(), base::Code::kAlreadyExists);
+  }
+}
+
 TEST_F(RouteTest, GatewayOutsideOfTheSubnetComesBackOnlink) {
   AddAddresses();
   Route route{.family = AF_INET,

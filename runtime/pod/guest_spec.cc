@@ -35,6 +35,16 @@ void TakeIdMap(oci::Mount* mount) {
                 [](const std::string& option) { return option == "idmap" || option == "ridmap"; });
 }
 
+// What CRI makes for the pod, or the node's own where it has asked for that: the guest's is theirs.
+// A volume of the user's at /dev/shm is a volume like any other.
+bool IsPodsSharedMemory(const oci::Spec& spec, const oci::Mount& mount) {
+  if (mount.destination != kSharedMemory) return false;
+  if (mount.source == kSharedMemory) return true;
+  const auto sandbox = spec.annotations.find(std::string(oci::kSandboxId));
+  return sandbox != spec.annotations.end() && mount.source.ends_with("/shm") &&
+         mount.source.find("/" + sandbox->second + "/") != std::string::npos;
+}
+
 base::Result<void> ShareMount(const std::string& container_id, const std::string& bundle,
                               ContainerKind kind, size_t place, GuestSpec* guest) {
   oci::Mount* mount = &guest->spec.mounts[place];
@@ -53,7 +63,7 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
                            mount->destination);
   }
   TakeIdMap(mount);
-  if (kind == ContainerKind::kMember && mount->destination == kSharedMemory) {
+  if (kind == ContainerKind::kMember && IsPodsSharedMemory(guest->spec, *mount)) {
     mount->source = kSharedMemory;
     return base::Ok();
   }

@@ -13,6 +13,7 @@ oci::Spec Member() {
   oci::Spec spec;
   spec.process.emplace();
   spec.annotations["io.kubernetes.cri.container-type"] = "container";
+  spec.annotations["io.kubernetes.cri.sandbox-id"] = "x";
   spec.linux_config.namespaces = {
       {"pid", ""}, {"ipc", "/proc/7/ns/ipc"}, {"uts", "/proc/7/ns/uts"}, {"mount", ""}};
   spec.mounts = {{"/dev/shm", "bind", "/run/pods/x/shm", {"rbind", "ro"}, {}, {}},
@@ -50,6 +51,18 @@ TEST(GuestSpec, AMembersSharedMemoryIsTheGuests) {
   EXPECT_EQ(guest->mounts[0].source, "/run/pods/x/hosts");
   EXPECT_EQ(guest->mounts[0].of_spec, 1U);
   EXPECT_EQ(guest->spec.mounts[1].source, "/run/pinion/share/c/mounts/0");
+}
+
+// CRI makes none of its own where the pod mounts a volume there (PyTorch's emptyDir).
+TEST(GuestSpec, AVolumeAtSharedMemoryIsAVolume) {
+  oci::Spec spec = Member();
+  spec.mounts[0].source = "/var/lib/kubelet/pods/x/volumes/kubernetes.io~empty-dir/shm-of-mine";
+  const auto guest = MakeGuestSpec(spec, "c", "/bundle");
+  ASSERT_TRUE(guest);
+  EXPECT_EQ(guest->mounts.size(), 2U);
+  EXPECT_EQ(guest->spec.mounts[0].source, "/run/pinion/share/c/mounts/0");
+  spec.mounts[0].source = "/dev/shm";  // hostIPC
+  EXPECT_EQ(MakeGuestSpec(spec, "c", "/bundle")->spec.mounts[0].source, "/dev/shm");
 }
 
 // The host maps what is shared; the guest is given a namespace to make, of whosever path it was.

@@ -219,18 +219,16 @@ base::Result<std::vector<pid_t>> Cgroup::Pids() const {
 }
 
 base::Result<base::UniqueFd> Cgroup::OpenThatOf(pid_t pid) const {
-  // "0::/pinion/ID/init.scope" in the agent's cgroup namespace, whose root is mounted.
+  // "0::/pinion/ID/init.scope": the agent's cgroup namespace has the mount's root for its own.
   const std::string line = TRY(base::ReadFile(fmt::format("/proc/{}/cgroup", pid)));
-  const std::string own = path_.substr(path_.rfind('/'));
-  const size_t begin = line.find(own + "/");
+  const std::string own = "0::" + path_.substr(path_.rfind('/', path_.rfind('/') - 1));
   const size_t end = line.find('\n');
-  if (!line.starts_with("0::/") || begin == std::string::npos || end == std::string::npos) {
+  if (!line.starts_with(own + "/") || end == std::string::npos) {
     return base::MakeError(base::Code::kFailedPrecondition,
                            "process {} is in the cgroup \"{}\": not one below {}", pid, line,
                            path_);
   }
-  const size_t below = begin + own.size();
-  return base::Open(path_ + line.substr(below, end - below), O_RDONLY | O_DIRECTORY);
+  return base::Open(path_ + line.substr(own.size(), end - own.size()), O_RDONLY | O_DIRECTORY);
 }
 
 base::Result<void> Cgroup::Remove() {

@@ -68,7 +68,7 @@ base::Result<void> AddAddress(Socket& socket, const Address& address) {
   head.ifa_flags = static_cast<uint8_t>(address.flags);
   head.ifa_scope = address.scope;
   head.ifa_index = static_cast<uint32_t>(address.link);
-  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_APPEND, head);
+  Message message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, head);
   message.AddBinary(IFA_LOCAL, address.local);
   message.AddBinary(IFA_ADDRESS, address.peer.empty() ? address.local : address.peer);
   if (!address.broadcast.empty()) message.AddBinary(IFA_BROADCAST, address.broadcast);

@@ -162,7 +162,9 @@ base::Result<void> AttachToShare(const std::string& share, base::BorrowedFd serv
 // By descriptors, and no link is followed: whatever a guest could make of a name here, nothing of
 // the host's is behind it.
 base::Result<void> UnshareContainer(const std::string& share, const std::string& container_id) {
-  const base::UniqueFd root = TRY(base::Open(share, O_PATH | O_DIRECTORY));
+  base::Result<base::UniqueFd> opened = base::Open(share, O_PATH | O_DIRECTORY);
+  if (!opened && opened.error().error_number() == ENOENT) return base::Ok();
+  const base::UniqueFd root = TRY(std::move(opened));
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   base::UniqueFd own(openat(root.get(), container_id.c_str(), kFlags));
   if (own) {

@@ -397,6 +397,8 @@ TEST_F(Sharing, FileBindAndCleanUpTwice) {
   server_->Kill();
   EXPECT_TRUE(UnmountTree(share_));
   EXPECT_TRUE(UnmountTree(share_));
+  ASSERT_EQ(rmdir(share_.c_str()), 0);
+  EXPECT_TRUE(UnshareContainer(share_, "c")) << "with the share gone";
   EXPECT_EQ(ReadFrom(root_ + "/hosts"), "127.0.0.1");
 }
 

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 
+#include "runtime/agent/devices.h"
 #include "runtime/agent/kmsg.h"
 #include "runtime/agent/loopback.h"
 #include "runtime/agent/modules.h"
@@ -84,6 +85,11 @@ base::Result<void> StdioToNull() {
   return base::Ok();
 }
 
+// For containers that have our /dev for theirs (a volume of the host's /dev).
+base::Result<void> LinkDevices() {
+  return MakeDeviceLinks(TRY(base::Open("/", O_PATH | O_DIRECTORY)));
+}
+
 base::Result<void> MountShare() {
   TRY(base::MakeDirectories(kShareRoot));
   if (mount(kShareTag, kShareRoot, "virtiofs", MS_NODEV, nullptr) != 0) {
@@ -138,6 +144,7 @@ base::Result<void> BootGuest() {
   FreeInitramfs();
   TRY(LeaveInitramfs());
   Report(StdioToNull());
+  Report(LinkDevices());
   Report(EnableControllers(kCgroupRoot));
   Report(BringLoopbackUp());
   Report(AllowTcpMemory());

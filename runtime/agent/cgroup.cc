@@ -148,6 +148,21 @@ base::Result<Settings> CgroupSettings(const oci::Resources& resources) {
   return out;
 }
 
+oci::Resources CompleteUpdate(oci::Resources update, const oci::Resources& applied) {
+  if (update.cpu && applied.cpu) {
+    const int64_t quota = update.cpu->quota_us.value_or(0);
+    const uint64_t period = update.cpu->period_us.value_or(0);
+    if (quota == 0 && period != 0) update.cpu->quota_us = applied.cpu->quota_us;
+    if (quota != 0 && period == 0) update.cpu->period_us = applied.cpu->period_us;
+  }
+  if (update.memory && applied.memory && update.memory->swap.value_or(0) > 0 &&
+      update.memory->limit.value_or(0) == 0) {
+    update.memory->limit = applied.memory->limit;
+  }
+  if (update.pids && update.pids->limit == 0) update.pids.reset();
+  return update;
+}
+
 base::Result<Cgroup> Cgroup::Create(const std::string& parent, const std::string& id) {
   TRY(CheckName(id));
   if (mkdir(parent.c_str(), 0755) == 0) {
@@ -164,6 +179,20 @@ base::Result<Cgroup> Cgroup::Create(const std::string& parent, const std::string
     return std::move(fd.error());
   }
   return Cgroup(std::move(path), std::move(*fd));
+}
+
+base::Result<void> Cgroup::GiveTo(uid_t owner) {
+  const auto give = [&](const std::string& file) -> base::Result<void> {
+    if (fchownat(fd_.get(), file.c_str(), owner, static_cast<gid_t>(-1), AT_EMPTY_PATH) == 0 ||
+        errno == ENOENT) {
+      return base::Ok();
+    }
+    return base::ErrnoError("give {}/{} to user {}", path_, file, owner);
+  };
+  TRY(give(""));
+  std::istringstream files(TRY(base::ReadFile("/sys/kernel/cgroup/delegate")));
+  for (std::string file; files >> file;) TRY(give(file));
+  return base::Ok();
 }
 
 base::Result<void> Cgroup::ApplyDevices(const std::vector<oci::DeviceRule>& rules) {

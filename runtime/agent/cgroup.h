@@ -27,6 +27,11 @@ struct CgroupSetting {
 // kInvalidArgument for a value out of its range or a `unified` name that is no plain file name.
 base::Result<std::vector<CgroupSetting>> CgroupSettings(const oci::Resources& resources);
 
+// An update with what it leaves out of pairs that the kernel takes as one, from what was applied
+// before: a period or quota of the other, the memory.limit that memory.swap includes. A zero is
+// "not named", pids.limit's too.
+oci::Resources CompleteUpdate(oci::Resources update, const oci::Resources& applied);
+
 class Cgroup {
  public:
   // `parent` is made, with all controllers for its children, when it is missing. `id` is checked.
@@ -35,6 +40,8 @@ class Cgroup {
   Cgroup(Cgroup&&) = default;
   Cgroup& operator=(Cgroup&&) = default;
 
+  // The directory and what the kernel lets be delegated (cgroups(7), "Cgroup delegation").
+  base::Result<void> GiveTo(uid_t owner);
   // All but the device rules.
   base::Result<void> Apply(const oci::Resources& resources);
   // Lists in the guest's numbers; empty: no restriction.

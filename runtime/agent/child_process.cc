@@ -70,8 +70,8 @@ base::Result<void> LoadProfile(const ChildPlan& plan, bool no_new_privileges) {
   return base::Ok();
 }
 
-std::vector<std::string> EnvironmentOf(const oci::Process& process) {
-  std::vector<std::string> env = process.env;
+base::Result<std::vector<std::string>> EnvironmentOf(const oci::Process& process) {
+  std::vector<std::string> env = TRY(DistinctEnvironment(process.env));
   if (EnvironmentValue(env, "HOME").empty()) {
     const base::Result<std::string> passwd = base::ReadFile("/etc/passwd");
     env.push_back("HOME=" + HomeDirectory(process.user.uid, passwd ? *passwd : ""));
@@ -111,7 +111,7 @@ base::Error ExecuteWhenTold(const ChildPlan& plan, base::BorrowedFd channel,
                             base::UniqueFd terminal) {
   const auto execute = [&]() -> base::Result<void> {
     const oci::Process& process = plan.process;
-    const std::vector<std::string> env = EnvironmentOf(process);
+    const std::vector<std::string> env = TRY(EnvironmentOf(process));
     const std::string program = TRY(FindExecutable(process.args[0], EnvironmentValue(env, "PATH")));
     std::vector<char*> argv;
     for (const std::string& text : process.args) argv.push_back(const_cast<char*>(text.c_str()));

@@ -101,6 +101,14 @@ TEST_F(ContainerTest, DevicesAndLinks) {
   EXPECT_EQ(result.status, 0U) << result.err;
 }
 
+TEST_F(ContainerTest, ADeviceThatTheUserPutThereStays) {
+  oci::Spec spec = ShellSpec("stat -c '%t:%T' /dev/random");
+  spec.mounts.push_back({"/dev/random", "bind", "/dev/urandom", {"rbind", "ro"}, {}, {}});
+  const RunResult result = Run(spec);
+  ASSERT_FALSE(result.error) << result.error->Message();
+  EXPECT_EQ(result.out, "1:9\n");
+}
+
 TEST_F(ContainerTest, MaskedAndReadOnlyPaths) {
   const RunResult result =
       Run(ShellSpec("cat /proc/kcore | head -c 4; ls /proc/acpi; "
@@ -135,11 +143,21 @@ TEST_F(ContainerTest, SysctlNamesCannotLeaveProcSys) {
 
 TEST_F(ContainerTest, CgroupNamespaceShowsItsOwnRoot) {
   oci::Spec spec = ShellSpec("grep ^0 /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs");
-  spec.linux_config.namespaces.push_back({"cgroup", ""});
   spec.mounts.push_back({"/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid"}, {}, {}});
+  // As privileged containers, whose spec lists none, and others.
+  EXPECT_EQ(Run(spec).out, "0::/\n/sys/fs/cgroup/cgroup.procs\n");
+  spec.linux_config.namespaces.push_back({"cgroup", ""});
+  EXPECT_EQ(Run(spec).out, "0::/\n/sys/fs/cgroup/cgroup.procs\n");
+}
+
+TEST_F(ContainerTest, AWritableCgroupIsTheUsers) {
+  oci::Spec spec = ShellSpec("mkdir /sys/fs/cgroup/x && stat -c %u /sys/fs/cgroup/x");
+  spec.process->user.uid = 1000;
+  spec.mounts.push_back({"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid"}, {}, {}});
   const RunResult result = Run(spec);
-  ASSERT_FALSE(result.error) << result.error->Message();
-  EXPECT_EQ(result.out, "0::/\n/sys/fs/cgroup/cgroup.procs\n");
+  EXPECT_EQ(result.out, "1000\n") << result.err;
+  spec.mounts.back().options.push_back("ro");
+  EXPECT_NE(Run(spec).status, 0U);
 }
 
 oci::Seccomp DenyMkdir() {

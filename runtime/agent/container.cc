@@ -57,7 +57,11 @@ base::Result<void> CheckIdMap(bool user_namespace, const base::IdMap& map) {
 
 Container::Container(const Environment& environment, std::string id, const oci::Spec& spec,
                      Cgroup cgroup)
-    : environment_(environment), id_(std::move(id)), spec_(spec), cgroup_(std::move(cgroup)) {}
+    : environment_(environment),
+      id_(std::move(id)),
+      spec_(spec),
+      applied_(spec.linux_config.resources),
+      cgroup_(std::move(cgroup)) {}
 
 Container::~Container() {
   if (on_frozen_) on_frozen_(MakeError(Code::kNotFound, "container {} has gone", id_));
@@ -130,6 +134,7 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   TRY(CheckIdMap(user_namespace_, id_map));
   const std::vector<MadeMount> made_mounts = TRY(MakeMachineMounts(namespaces, spec_.mounts));
   if (spec_.linux_config.seccomp) seccomp_ = TRY(CompileSeccomp(*spec_.linux_config.seccomp));
+  TRY(DelegateCgroup(), "cgroup");
   TRY(WatchMemory());
   LoadNetworkModules();
   init_ = std::make_unique<Process>(
@@ -143,8 +148,20 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
                         .id_map = id_map},
                        [&](const Process::ChildEnds& ends) {
                          RunContainerInit({spec_, namespaces, seccomp_ ? &*seccomp_ : nullptr,
-                                           made_mounts, cgroup_.path(), id_, ends});
+                                           made_mounts, id_, ends});
                        });
+}
+
+// As runc: who may write to the cgroup mount is the process's user, so that a systemd or a
+// container engine without root's rights can make cgroups of its own there.
+base::Result<void> Container::DelegateCgroup() {
+  const bool writable =
+      std::any_of(spec_.mounts.begin(), spec_.mounts.end(), [](const oci::Mount& mount) {
+        return (mount.type == "cgroup" || mount.type == "cgroup2") &&
+               std::find(mount.options.begin(), mount.options.end(), "ro") == mount.options.end();
+      });
+  if (!writable) return base::Ok();
+  return cgroup_.GiveTo(TRY(OptionsOf("", {}, *spec_.process)).stdio_owner);
 }
 
 base::Result<void> Container::WatchMemory() {
@@ -331,7 +348,21 @@ base::Result<void> Container::Update(const oci::Resources& resources) {
     return MakeError(Code::kFailedPrecondition, "container {} has ended", id_);
   }
   if (!resources.devices.empty()) TRY(cgroup_.ApplyDevices(resources.devices));
-  return cgroup_.Apply(resources);
+  const oci::Resources complete = CompleteUpdate(resources, applied_);
+  TRY(cgroup_.Apply(complete));
+  const auto keep = [](auto& applied, const auto& updated) {
+    if (updated.value_or(0) != 0) applied = updated;
+  };
+  if (complete.cpu) {
+    if (!applied_.cpu) applied_.cpu.emplace();
+    keep(applied_.cpu->quota_us, complete.cpu->quota_us);
+    keep(applied_.cpu->period_us, complete.cpu->period_us);
+  }
+  if (complete.memory) {
+    if (!applied_.memory) applied_.memory.emplace();
+    keep(applied_.memory->limit, complete.memory->limit);
+  }
+  return base::Ok();
 }
 
 void Container::WaitOom(uint64_t seen, std::function<void(base::Result<uint64_t>)> done) {

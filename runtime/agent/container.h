@@ -83,6 +83,7 @@ class Container {
                                            const oci::Process& process) const;
   void LoadNetworkModules() const;
   base::Result<void> Launch(StreamOptions streams, DoneCallback on_created);
+  base::Result<void> DelegateCgroup();
   base::Result<void> WatchMemory();
   void OnInitReady(base::Result<void> ready);
   void OnExit();
@@ -95,6 +96,7 @@ class Container {
   const Environment& environment_;
   const std::string id_;
   const oci::Spec spec_;
+  oci::Resources applied_;  // the spec's at first; of updates, what CompleteUpdate looks at
   Cgroup cgroup_;
   std::optional<SeccompProgram> seccomp_;
   bool own_pid_namespace_ = false;

@@ -34,7 +34,6 @@ base::Result<base::UniqueFd> SetUp(const ExecPlan& plan) {
   close(kKeptFd);
   base::UniqueFd terminal;
   if (process.terminal) terminal = TRY(OpenTerminal(process, Console::kLeave), "terminal");
-  MakeWorkingDirectory(process.cwd);
   return terminal;
 }
 

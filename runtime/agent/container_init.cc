@@ -59,14 +59,13 @@ base::Result<void> SetUpSystem(const InitPlan& plan) {
   // The agent's own, which a child inherits, is nobody else's.
   TRY(SetOomScoreAdj(plan.spec.process->oom_score_adj.value_or(0)));
   if (plan.namespaces.HasNew(CLONE_NEWUSER)) TRY(BecomeRootOfUserNamespace());
-  if (plan.namespaces.new_cgroup && unshare(CLONE_NEWCGROUP) != 0) {
-    return base::ErrnoError("cgroup namespace");
-  }
+  // Here, because its root is where we are now (cgroup_namespaces(7)); and always, so that
+  // /proc/self/cgroup and /sys/fs/cgroup agree also where a spec asks for none (privileged ones).
+  if (unshare(CLONE_NEWCGROUP) != 0) return base::ErrnoError("cgroup namespace");
   TRY(NameHost(plan));
   if (plan.namespaces.HasNew(CLONE_NEWNET)) TRY(BringLoopbackUp());
   const base::UniqueFd root = TRY(OpenRootfs(plan.spec.root->path));
-  const MountContext context{root, plan.cgroup_directory, plan.namespaces.new_cgroup,
-                             KeptMounts(plan)};
+  const MountContext context{root, KeptMounts(plan)};
   TRY(ApplyMounts(context, plan.spec.mounts));
   if (!BringsOwnDev(plan.spec)) TRY(CreateDevices(root, plan.spec.linux_config.devices));
   if (plan.spec.process->terminal) {

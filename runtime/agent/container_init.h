@@ -21,7 +21,6 @@ struct InitPlan {
   const NamespacePlan& namespaces;
   const SeccompProgram* seccomp = nullptr;  // none
   const std::vector<MadeMount>& made_mounts;
-  std::string cgroup_directory;
   std::string container_id;
   const Process::ChildEnds& ends;
 };

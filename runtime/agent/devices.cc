@@ -6,6 +6,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "runtime/agent/mounts.h"
@@ -46,6 +48,12 @@ constexpr Link kLinks[] = {
     {"/dev/ptmx", "pts/ptmx"},
 };
 
+bool IsDefault(dev_t number) {
+  return std::any_of(
+      std::begin(kDefaultNodes), std::end(kDefaultNodes),
+      [number](const DefaultNode& row) { return number == makedev(row.major, row.minor); });
+}
+
 bool MountedNodev(base::BorrowedFd directory) {
   struct statvfs status {};
   return fstatvfs(directory.get(), &status) == 0 && (status.f_flag & ST_NODEV) != 0;
@@ -67,8 +75,12 @@ base::Result<void> MakeNode(base::BorrowedFd root, const Node& node) {
     if (errno != EEXIST) return base::ErrnoError("mknod");
     // A volume may bring its own node; what is no such node is not to be taken for it.
     struct stat status {};
-    if (fstatat(place.parent.get(), name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-        (status.st_mode & S_IFMT) != node.type || status.st_rdev != node.number) {
+    const bool there = fstatat(place.parent.get(), name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    // Bound by the user, who may have /dev/urandom in the place of /dev/random.
+    if (there && S_ISCHR(status.st_mode) && IsDefault(node.number) && IsDefault(status.st_rdev)) {
+      return base::Ok();
+    }
+    if (!there || (status.st_mode & S_IFMT) != node.type || status.st_rdev != node.number) {
       return base::MakeError(base::Code::kFailedPrecondition, "something else is there");
     }
   }
@@ -114,6 +126,11 @@ base::Result<void> MakeLink(base::BorrowedFd root, const Link& link) {
 
 }  // namespace
 
+base::Result<void> MakeDeviceLinks(base::BorrowedFd root) {
+  for (const Link& link : kLinks) TRY(MakeLink(root, link));
+  return base::Ok();
+}
+
 base::Result<void> CreateDevices(base::BorrowedFd root, const std::vector<oci::Device>& devices) {
   const mode_t umask_before = umask(0);
   const auto make_all = [&]() -> base::Result<void> {
@@ -125,8 +142,7 @@ base::Result<void> CreateDevices(base::BorrowedFd root, const std::vector<oci::D
       const Node node = TRY(FromSpec(device), "device {}", device.path);
       TRY(MakeNode(root, node), "device {}", device.path);
     }
-    for (const Link& link : kLinks) TRY(MakeLink(root, link));
-    return base::Ok();
+    return MakeDeviceLinks(root);
   };
   base::Result<void> result = make_all();
   umask(umask_before);

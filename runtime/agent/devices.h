@@ -16,4 +16,7 @@ namespace agent {
 // mknod(2) is of no use (no permission, a nodev mount) the guest's own node is bound there.
 base::Result<void> CreateDevices(base::BorrowedFd root, const std::vector<oci::Device>& devices);
 
+// The links alone. What is there already stays.
+base::Result<void> MakeDeviceLinks(base::BorrowedFd root);
+
 }  // namespace agent

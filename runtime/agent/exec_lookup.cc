@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 #include <string_view>
 
 namespace agent {
@@ -54,6 +56,22 @@ base::Result<std::string> FindExecutable(const std::string& name,
   }
   return base::Error(base::Code::kNotFound,
                      fmt::format("exec: \"{}\": executable file not found in $PATH", name), ENOENT);
+}
+
+base::Result<std::vector<std::string>> DistinctEnvironment(const std::vector<std::string>& env) {
+  std::vector<std::string> distinct;
+  std::set<std::string_view> names;
+  for (auto entry = env.rbegin(); entry != env.rend(); ++entry) {
+    const size_t equals = entry->find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "process.env \"{}\": it is no NAME=value", *entry);
+    }
+    if (!names.insert(std::string_view(*entry).substr(0, equals)).second) continue;
+    if (*entry != "HOME=") distinct.push_back(*entry);
+  }
+  std::reverse(distinct.begin(), distinct.end());
+  return distinct;
 }
 
 std::string EnvironmentValue(const std::vector<std::string>& env, const std::string& name) {

@@ -13,6 +13,11 @@ namespace agent {
 // $PATH" and "no such file or directory".
 base::Result<std::string> FindExecutable(const std::string& name, const std::string& path_variable);
 
+// `env` with each name once, by its last value, in the order of these: an image's ENV and a pod's
+// env come as one list, and most C libraries find the first. An empty HOME is none, as for runc.
+// kInvalidArgument for what is no "NAME=value".
+base::Result<std::vector<std::string>> DistinctEnvironment(const std::vector<std::string>& env);
+
 // The value of `name` in "NAME=value" strings, the last one; empty if there is none.
 std::string EnvironmentValue(const std::vector<std::string>& env, const std::string& name);
 

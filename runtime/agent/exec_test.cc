@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <filesystem>
+
 #include "runtime/agent/container_fixture.h"
 #include "runtime/base/file.h"
 
@@ -49,18 +51,28 @@ TEST_F(ExecTest, ItSharesWhatTheInitHas) {
 TEST_F(ExecTest, UserCapabilitiesDirectoryAndEnvironmentAreItsOwn) {
   ASSERT_FALSE(Start());
   oci::Process process = ShellProcess(
-      "id -u; id -G; readlink /proc/self/cwd; echo $X; "
+      "id -u; id -G; readlink /proc/self/cwd; env | grep ^X; "
       "grep -E 'CapEff|NoNewPrivs|oom' /proc/self/status; "
       "cat /proc/self/oom_score_adj");
   process.user.uid = 1000;
   process.user.gid = 7;
   process.user.additional_gids = {9};
-  process.cwd = "/made/by/exec";
-  process.env = {"PATH=/bin", "X=y"};
+  process.cwd = "/bin";
+  process.env = {"PATH=/bin", "X=image", "X=y"};
   process.oom_score_adj = 321;
   process.capabilities = oci::Capabilities{{"CAP_KILL"}, {}, {}, {}, {}};
   EXPECT_EQ(OutputOf("e", process),
-            "1000\n7 9\n/made/by/exec\ny\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n321\n");
+            "1000\n7 9\n/bin\nX=y\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n321\n");
+}
+
+TEST_F(ExecTest, ADirectoryThatIsMissingIsNotMade) {
+  ASSERT_FALSE(Start());
+  oci::Process process = ShellProcess("pwd");
+  process.cwd = "/nope";
+  const auto refused = Exec("e", process);
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(refused->Message(), testing::HasSubstr("chdir to cwd \"/nope\""));
+  EXPECT_FALSE(std::filesystem::exists(root() + "/nope"));
 }
 
 TEST_F(ExecTest, WhatItLeavesOutIsTheContainers) {

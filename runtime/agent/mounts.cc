@@ -64,13 +64,7 @@ base::Result<void> CheckTarget(base::BorrowedFd target, const std::string& desti
                          "mount on \"{}\": it lies in procfs, where none is allowed", destination);
 }
 
-base::Result<base::UniqueFd> MakeCgroupMount(const MountContext& context,
-                                             const MountOptions& options) {
-  if (!context.cgroup_namespace) {
-    base::UniqueFd tree = TRY(CloneTree(context.cgroup_directory, false));
-    TRY(SetAttributes(tree, options.set, 0, 0, false));
-    return tree;
-  }
+base::Result<base::UniqueFd> MakeCgroupMount(const MountOptions& options) {
   // The words of a v1 mount (controller names, xattr) mean nothing to the one v2 hierarchy.
   MountOptions plain;
   plain.set = options.set;
@@ -85,10 +79,9 @@ uint64_t NamespaceShown(const std::string& type) {
   return 0;
 }
 
-base::Result<base::UniqueFd> MakeMount(const MountContext& context, const oci::Mount& mount,
-                                       const MountOptions& options) {
+base::Result<base::UniqueFd> MakeMount(const oci::Mount& mount, const MountOptions& options) {
   if (options.bind || mount.type == "bind") return CloneTree(mount.source, options.recursive_bind);
-  if (mount.type == "cgroup" || mount.type == "cgroup2") return MakeCgroupMount(context, options);
+  if (mount.type == "cgroup" || mount.type == "cgroup2") return MakeCgroupMount(options);
   return NewFilesystem(mount.type, mount.source, options);
 }
 
@@ -116,7 +109,7 @@ base::Result<void> ApplyMount(const MountContext& context, const oci::Mount& mou
   KeepMode(context.root, mount, &options);
   const bool bind = options.bind || mount.type == "bind";
   base::UniqueFd own;
-  if (!made.valid()) own = TRY(MakeMount(context, mount, options));
+  if (!made.valid()) own = TRY(MakeMount(mount, options));
   const base::BorrowedFd tree = made.valid() ? made : base::BorrowedFd(own);
   // A link at /proc or /sys would put them where the masked paths are not looked for.
   const bool no_links = mount.type == "proc" || mount.type == "sysfs";

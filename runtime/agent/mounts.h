@@ -18,9 +18,7 @@
 namespace agent {
 
 struct MountContext {
-  base::BorrowedFd root;          // the container's root
-  std::string cgroup_directory;   // the container's own, as the agent sees it
-  bool cgroup_namespace = false;  // else a cgroup mount shows cgroup_directory by a bind
+  base::BorrowedFd root;                       // the container's root
   std::map<size_t, base::UniqueFd> made = {};  // by their places in the spec's mounts
 };
 

@@ -25,8 +25,8 @@ constexpr NamespaceType kTypes[] = {
     {"ipc", CLONE_NEWIPC, true},
     {"uts", CLONE_NEWUTS, true},
     {"user", CLONE_NEWUSER, false},
-    // Not a clone flag here, see NamespacePlan::new_cgroup.
-    {"cgroup", CLONE_NEWCGROUP, true},
+    // Every container has one, which its init makes.
+    {"cgroup", 0, true},
     {"time", kNewTime, false},
 };
 
@@ -61,11 +61,7 @@ base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& na
     if (type->flag == kNewTime) {
       return base::MakeError(base::Code::kUnimplemented, "{} namespace", wanted.type);
     }
-    if (type->flag == CLONE_NEWCGROUP) {
-      plan.new_cgroup = true;
-    } else {
-      plan.clone_flags |= type->flag;
-    }
+    plan.clone_flags |= type->flag;
   }
   return plan;
 }

@@ -14,9 +14,6 @@ namespace agent {
 struct NamespacePlan {
   // CLONE_NEW* for clone3. A mount namespace always: without one there is no pivot_root.
   uint64_t clone_flags = 0;
-  // Made by the init itself, once it is in its cgroup: the namespace's root is where it is then
-  // (cgroup_namespaces(7)).
-  bool new_cgroup = false;
   // Of another container of the pod, as "/proc/PID/ns/pid" of the guest: CRI's
   // NamespaceMode_TARGET. Empty: a new one, or the guest's own.
   std::string pid_namespace;
@@ -27,8 +24,9 @@ struct NamespacePlan {
 };
 
 // A namespace with a path belongs to the pod, on the host's side of the line; in the guest that is
-// the machine's own one for ipc, uts, network and cgroup; for pid it may be the path of a process
-// in the guest, /proc/1 among them. kUnimplemented for a path of another
+// the machine's own one for ipc, uts and network; for pid it may be the path of a process
+// in the guest, /proc/1 among them. A cgroup namespace of its own has every container, whatever the
+// spec says (container_init.cc). kUnimplemented for a path of another
 // type, kInvalidArgument for an unknown type or one listed twice.
 base::Result<NamespacePlan> PlanNamespaces(const std::vector<oci::Namespace>& namespaces);
 

@@ -91,7 +91,7 @@ TEST(NamespacesTest, PathsBelongToThePod) {
   const NamespacePlan plan =
       *PlanNamespaces({{"pid", ""}, {"network", "/proc/7/ns/net"}, {"uts", "/x"}, {"cgroup", ""}});
   EXPECT_EQ(plan.clone_flags, static_cast<uint64_t>(CLONE_NEWPID | CLONE_NEWNS));
-  EXPECT_TRUE(plan.owns_hostname && plan.new_cgroup);
+  EXPECT_TRUE(plan.owns_hostname);
   const auto guests = PlanNamespaces({{"pid", "/proc/1/ns/pid"}});
   EXPECT_FALSE(guests->HasNew(CLONE_NEWPID));
   EXPECT_EQ(guests->pid_namespace, "") << "the agent is in it already";
@@ -142,6 +142,36 @@ TEST(CgroupSettingsTest, ZeroIsNotSet) {
   EXPECT_THAT(Settings(resources), ElementsAre(Pair("cpu.max", "max 20000")));
 }
 
+TEST(CompleteUpdateTest, TheOtherHalfIsThatInForce) {
+  oci::Resources applied;
+  applied.cpu = oci::CpuLimits{};
+  applied.cpu->quota_us = 50000;
+  applied.cpu->period_us = 50000;
+  applied.memory = oci::MemoryLimits{};
+  applied.memory->limit = 1000;
+  const auto cpu = [&](int64_t quota, uint64_t period) {
+    oci::Resources update;
+    update.cpu = oci::CpuLimits{};
+    update.cpu->quota_us = quota;
+    update.cpu->period_us = period;
+    return Settings(CompleteUpdate(update, applied));
+  };
+  EXPECT_THAT(cpu(25000, 0), ElementsAre(Pair("cpu.max", "25000 50000")));
+  EXPECT_THAT(cpu(0, 20000), ElementsAre(Pair("cpu.max", "50000 20000")));
+  EXPECT_THAT(cpu(-1, 0), ElementsAre(Pair("cpu.max", "max 50000")));
+  EXPECT_THAT(cpu(0, 0), testing::IsEmpty());
+  EXPECT_THAT(cpu(70000, 80000), ElementsAre(Pair("cpu.max", "70000 80000")));
+
+  oci::Resources swap;
+  swap.memory = oci::MemoryLimits{};
+  swap.memory->swap = 1500;
+  EXPECT_THAT(Settings(CompleteUpdate(swap, applied)),
+              ElementsAre(Pair("memory.max", "1000"), Pair("memory.swap.max", "500")));
+  oci::Resources pids;
+  pids.pids = oci::PidsLimit{0};
+  EXPECT_THAT(Settings(CompleteUpdate(pids, applied)), testing::IsEmpty()) << "stays as it is";
+}
+
 TEST(CgroupSettingsTest, UnifiedNamesStayInTheDirectory) {
   oci::Resources resources;
   resources.unified = {{"../cgroup.procs", "1"}};
@@ -155,6 +185,14 @@ TEST(ExecLookupTest, WordsOfRunc) {
   EXPECT_EQ(FindExecutable("/tmp", "/bin").error().Message(), "exec: \"/tmp\": is a directory");
   EXPECT_FALSE(FindExecutable("", "/bin"));
   EXPECT_EQ(EnvironmentValue({"A=1", "PATH=/x", "PATH=/y"}, "PATH"), "/y");
+}
+
+TEST(EnvironmentTest, TheLastOfANameStays) {
+  EXPECT_THAT(*DistinctEnvironment({"A=1", "B=", "HOME=", "A=2", "AB=3", "B=x=y"}),
+              ElementsAre("A=2", "AB=3", "B=x=y"));
+  EXPECT_THAT(*DistinctEnvironment({"HOME=/x", "HOME="}), testing::IsEmpty());
+  EXPECT_EQ(DistinctEnvironment({"A"}).error().Message(), "process.env \"A\": it is no NAME=value");
+  EXPECT_FALSE(DistinctEnvironment({"=1"}));
 }
 
 TEST(IdentityTest, HomeOfAUserThatPasswdMayNotKnow) {

@@ -55,6 +55,14 @@ TEST_F(UserNamespaceTest, ItsRootIsNobodyOutside) {
   EXPECT_EQ(made.st_uid, kFirst);
 }
 
+TEST_F(UserNamespaceTest, AWritableCgroupIsItsRoots) {
+  oci::Spec spec = MappedSpec("mkdir /sys/fs/cgroup/x && stat -c %u /sys/fs/cgroup/x");
+  spec.mounts.push_back({"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid"}, {}, {}});
+  const RunResult result = Run(spec);
+  ASSERT_FALSE(result.error) << result.error->Message();
+  EXPECT_EQ(result.out, "0\n") << result.err;
+}
+
 // In a pod they are the machine's, over which the namespace's root has no rights.
 TEST_F(UserNamespaceTest, ThePodsNamespacesAreShownAsOutside) {
   oci::Spec spec = MappedSpec("ls -d /sys/class/net/lo /dev/mqueue; id -u; cat /proc/1/comm");

@@ -44,7 +44,10 @@ base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOpt
   if (!tree) return base::ErrnoError("bind {}", source);
   mount_attr attributes{};
   attributes.propagation = options.follow_source ? MS_SLAVE : MS_PRIVATE;
-  if (options.read_only_recursive) attributes.attr_set = MOUNT_ATTR_RDONLY;
+  // Device nodes of a rootfs or volume are opened by the guest, as its own; nobody on the host is
+  // to open the host's devices there, virtiofsd least of all.
+  attributes.attr_set = MOUNT_ATTR_NODEV;
+  if (options.read_only_recursive) attributes.attr_set |= MOUNT_ATTR_RDONLY;
   TRY(SetAttributes(tree, true, attributes, source));
   if (!options.id_map.empty()) TRY(MapIds(tree, options, source));
   if (options.read_only) {

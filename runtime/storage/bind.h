@@ -22,8 +22,9 @@ struct CloneOptions {
 };
 
 // A clone of `source` (a directory or any other file) that is attached nowhere yet, and lies in no
-// mount namespace; closing it undoes it. It never shares a peer group with the source: unmounting
-// below it must not unmount on the host. Linux 5.12 or later (mount_setattr).
+// mount namespace; closing it undoes it. Devices cannot be opened in it. It never shares a peer
+// group with the source: unmounting below it must not unmount on the host. Linux 5.12 or later
+// (mount_setattr).
 base::Result<base::UniqueFd> CloneTree(const std::string& source, const CloneOptions& options);
 
 // Attaches a clone at `target` in the caller's mount namespace, which exists and is of the same

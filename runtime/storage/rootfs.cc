@@ -1,6 +1,9 @@
 #include "runtime/storage/rootfs.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
+
+#include <filesystem>
 
 #include "runtime/base/file.h"
 #include "runtime/storage/bind.h"
@@ -14,20 +17,27 @@ namespace {
 using base::Code;
 using base::MakeError;
 
+// The mounts before it are an image's, whose links must not lead out of it (containerd resolves the
+// target likewise).
+base::Result<std::string> TargetIn(const std::string& rootfs, const std::string& target) {
+  if (target.empty()) return rootfs;
+  const base::UniqueFd root = TRY(base::Open(rootfs, O_PATH | O_DIRECTORY));
+  const base::UniqueFd directory =
+      TRY(base::OpenInRoot(root, target, O_PATH | O_DIRECTORY), "mount target {}", target);
+  std::error_code error;
+  std::string path =
+      std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", directory.get()), error);
+  if (error) return MakeError(Code::kInternal, "mount target {}: {}", target, error.message());
+  return path;
+}
+
 base::Result<void> MountOne(const Mount& mount, const std::string& rootfs) {
   const MountOptions options = TRY(ParseMountOptions(mount.options));
   if (options.loop) {
     return MakeError(Code::kUnimplemented, "mount {} from {}: loop devices are not supported yet",
                      mount.type, mount.source);
   }
-  std::string target = rootfs;
-  if (!mount.target.empty() && mount.target != "/") {
-    if (("/" + mount.target + "/").find("/../") != std::string::npos) {
-      return MakeError(Code::kInvalidArgument, "mount target {} leaves the rootfs", mount.target);
-    }
-    target += "/" + mount.target;
-    TRY(base::MakeDirectories(target));
-  }
+  const std::string target = TRY(TargetIn(rootfs, mount.target));
   if (mount.type == "bind" || options.bind) {
     return AttachClone(mount.source, target,
                        {.recursive = options.recursive,

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -209,8 +210,16 @@ TEST_F(Mounting, LoopIsSaidToBeMissing) {
 }
 
 TEST_F(Mounting, TargetMayNotLeaveTheRootfs) {
-  const Mount mount{"bind", Dir("a"), "../b", {"rbind"}};
-  EXPECT_FALSE(MountRootfs({&mount, 1}, root_ + "/rootfs"));
+  Mount mounts[] = {{"bind", Dir("image"), "", {"rbind"}}, {"bind", Dir("a"), "link", {"rbind"}}};
+  Dir("b");
+  ASSERT_EQ(symlink((root_ + "/b").c_str(), (root_ + "/image/link").c_str()), 0);
+  EXPECT_FALSE(MountRootfs(mounts, root_ + "/rootfs")) << "a link of the image's, out of it";
+  Dir("image/b");
+  WriteTo(root_ + "/a/f", "x");
+  mounts[1].target = "../b";
+  ASSERT_TRUE(MountRootfs(mounts, root_ + "/rootfs"));
+  EXPECT_EQ(ReadFrom(root_ + "/rootfs/b/f"), "x");
+  EXPECT_TRUE(UnmountTree(root_ + "/rootfs"));
 }
 
 // virtiofsd's place in the world: a process in a mount namespace of its own, whose root directory
@@ -282,6 +291,19 @@ TEST_F(Sharing, ReadOnlyBindIsReadOnlyForTheServer) {
   EXPECT_FALSE(base::Open(server_->In("c/mounts/0/new"), O_WRONLY | O_CREAT, 0644));
   EXPECT_EQ(errno, EROFS);
   EXPECT_TRUE(base::Open(root_ + "/src/new", O_WRONLY | O_CREAT, 0644));
+}
+
+TEST_F(Sharing, DevicesAreNotTheServersToOpen) {
+  const std::string source = Dir("src");
+  if (mknod((source + "/null").c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0) {
+    GTEST_SKIP() << "no device nodes can be made here";
+  }
+  Bind(0, source, {});
+  struct stat status {};
+  ASSERT_EQ(stat(server_->In("c/mounts/0/null").c_str(), &status), 0);
+  EXPECT_TRUE(S_ISCHR(status.st_mode)) << "the guest sees it";
+  EXPECT_FALSE(base::Open(server_->In("c/mounts/0/null"), O_RDONLY));
+  EXPECT_EQ(errno, EACCES);
 }
 
 TEST_F(Sharing, IdsOfABindAreMapped) {

@@ -14,6 +14,10 @@ constexpr uint32_t kSuccess = 0;
 constexpr uint32_t kInsertionInProgress = 0x80;
 constexpr uint32_t kEjectionInProgress = 0x84;
 
+// Of one CPU, before the reactor has looked at any: begun, and how it went, of an insertion and an
+// ejection.
+constexpr size_t kMaxReports = 4;
+
 }  // namespace
 
 base::Result<void> CpuResize::Check(std::span<const uint32_t> cpus, bool present) const {
@@ -72,8 +76,14 @@ void CpuResize::OnEject(uint32_t cpu) {
 }
 
 void CpuResize::OnReport(uint32_t cpu, uint32_t event, uint32_t status) {
+  // A guest that writes reports in a loop loses some of them; we do not grow by it.
+  if (reports_.fetch_add(1) >= kMaxReports * vcpus_.size()) {
+    reports_.fetch_sub(1);
+    return;
+  }
   loop_.Post([this, cpu, event, status, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
+    reports_.fetch_sub(1);
     LOG_DEBUG("CPU {}: the guest reports event {:#x}: status {:#x}", cpu, event, status);
     Settle(cpu, /*ejected=*/false, status);
   });

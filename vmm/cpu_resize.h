@@ -10,6 +10,7 @@
 // Thread rule: bound to the reactor, but for OnEject and OnReport, which are thread-safe.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -59,6 +60,7 @@ class CpuResize {
   CpuHotplug& device_;
   VcpuSet& vcpus_;
   std::optional<Request> request_;
+  std::atomic<size_t> reports_ = 0;  // that wait for the reactor
   // Posted tasks look here first.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -96,6 +96,16 @@ class CpuResizeTest : public ::testing::Test {
   std::vector<uint32_t> cpus_;
 };
 
+TEST_F(CpuResizeTest, ReportsInALoopAreNotKept) {
+  ASSERT_TRUE(Add({1}));
+  for (int i = 0; i < 100000; ++i) resize_->OnReport(1, 1, 0x80);
+  resize_->OnReport(1, 1, 0);  // lost, as the guest has only itself to blame for
+  EXPECT_TRUE(loop_->RunOnce(std::chrono::milliseconds(0)));
+  EXPECT_EQ(answers_, 0);
+  GuestReports(1, 1, 0);
+  EXPECT_EQ(answers_, 1);
+}
+
 TEST_F(CpuResizeTest, CpusComeAndGoAndComeAgain) {
   for (int round = 0; round < 3; ++round) {
     ASSERT_TRUE(Add({1, 2}));

@@ -15,8 +15,11 @@ using Done = std::function<void(base::Result<std::string>)>;
 
 class Client::Impl {
  public:
-  Impl(base::EventLoop& loop, std::function<void()> on_closed)
-      : loop_(loop), on_closed_(std::move(on_closed)), alive_(std::make_shared<char>()) {}
+  Impl(base::EventLoop& loop, std::function<void()> on_closed, size_t max_answer_bytes)
+      : loop_(loop),
+        on_closed_(std::move(on_closed)),
+        max_answer_bytes_(max_answer_bytes),
+        alive_(std::make_shared<char>()) {}
   ~Impl() {
     if (connection_) connection_->Close();
   }
@@ -28,7 +31,8 @@ class Client::Impl {
         TRY(Connection::Create(loop_, std::move(socket),
                                {.on_frame = [this](Frame frame) { OnFrame(std::move(frame)); },
                                 .on_closed = [this] { OnClosed(); },
-                                .on_drained = {}}));
+                                .on_drained = {}},
+                               max_answer_bytes_));
     return base::Ok();
   }
 
@@ -81,7 +85,7 @@ class Client::Impl {
     if (frame.oversize) {
       Finish(frame.stream_id,
              MakeError(Code::kResourceExhausted, "the answer has {} bytes, at most {} are taken",
-                       frame.length, kMaxDataBytes));
+                       frame.length, max_answer_bytes_));
       return;
     }
     Finish(frame.stream_id, DecodeResponse(frame.data));
@@ -108,6 +112,7 @@ class Client::Impl {
 
   base::EventLoop& loop_;
   std::function<void()> on_closed_;
+  const size_t max_answer_bytes_;
   std::shared_ptr<void> alive_;
   std::shared_ptr<Connection> connection_;
   uint32_t next_id_ = 1;
@@ -119,8 +124,9 @@ Client::~Client() = default;
 
 base::Result<std::unique_ptr<Client>> Client::Create(base::EventLoop& loop,
                                                      base::UniqueFd connection,
-                                                     std::function<void()> on_closed) {
-  auto impl = std::make_unique<Impl>(loop, std::move(on_closed));
+                                                     std::function<void()> on_closed,
+                                                     size_t max_answer_bytes) {
+  auto impl = std::make_unique<Impl>(loop, std::move(on_closed), max_answer_bytes);
   TRY(impl->Connect(std::move(connection)));
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }

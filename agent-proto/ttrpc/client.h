@@ -12,6 +12,7 @@
 #include <string>
 
 #include "agent-proto/ttrpc/dispatch.h"
+#include "agent-proto/ttrpc/frame.h"
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
@@ -25,9 +26,12 @@ struct CallOptions {
 
 class Client {
  public:
+  // An answer with more than `max_answer_bytes`, at most kMaxDataBytes, fails its call with
+  // kResourceExhausted.
   static base::Result<std::unique_ptr<Client>> Create(base::EventLoop& loop,
                                                       base::UniqueFd connection,
-                                                      std::function<void()> on_closed);
+                                                      std::function<void()> on_closed,
+                                                      size_t max_answer_bytes = kMaxDataBytes);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

@@ -125,6 +125,20 @@ TEST_F(ClientTest, AnOversizeAnswerFailsItsCallOnly) {
   EXPECT_EQ(closed_, 0);
 }
 
+TEST_F(ClientTest, ItsOwnLimitOfAnAnswerHolds) {
+  auto pair = base::SocketPair(SOCK_STREAM);
+  ASSERT_TRUE(pair);
+  peer_ = std::move(pair->second);
+  client_ = std::move(*Client::Create(*loop_, std::move(pair->first), {}, 100));
+  Call();
+  Call();
+  Write(EncodeFrame(1, MessageType::kResponse, 0, std::string(101, 'x')));
+  Write(EncodeFrame(3, MessageType::kResponse, 0, ""));
+  RunUntilResults(2);
+  EXPECT_EQ(results_[0].error().Message(), "M: the answer has 101 bytes, at most 100 are taken");
+  EXPECT_TRUE(results_[1]);
+}
+
 TEST_F(ClientTest, AnOversizeRequestIsNotSent) {
   Call(std::string(kMaxDataBytes, 'x'));
   RunUntilResults(1);

@@ -14,13 +14,14 @@ constexpr size_t kReadBytes = 64 << 10;
 
 base::Result<std::shared_ptr<Connection>> Connection::Create(base::EventLoop& loop,
                                                              base::UniqueFd socket,
-                                                             Callbacks callbacks) {
+                                                             Callbacks callbacks,
+                                                             size_t max_data_bytes) {
   const int flags = fcntl(socket.get(), F_GETFL);
   if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
     return base::ErrnoError("fcntl(O_NONBLOCK)");
   }
   std::shared_ptr<Connection> connection(
-      new Connection(loop, std::move(socket), std::move(callbacks)));
+      new Connection(loop, std::move(socket), std::move(callbacks), max_data_bytes));
   Connection* raw = connection.get();  // the watch ends with the connection
   connection->watch_ = TRY(
       loop.WatchFd(connection->socket_, EPOLLIN, [raw](uint32_t events) { raw->OnReady(events); }));
@@ -28,8 +29,12 @@ base::Result<std::shared_ptr<Connection>> Connection::Create(base::EventLoop& lo
   return connection;
 }
 
-Connection::Connection(base::EventLoop& loop, base::UniqueFd socket, Callbacks callbacks)
-    : loop_(loop), socket_(std::move(socket)), callbacks_(std::move(callbacks)) {}
+Connection::Connection(base::EventLoop& loop, base::UniqueFd socket, Callbacks callbacks,
+                       size_t max_data_bytes)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      callbacks_(std::move(callbacks)),
+      reader_(max_data_bytes) {}
 
 void Connection::OnReady(uint32_t events) {
   const std::shared_ptr<Connection> self = shared_from_this();

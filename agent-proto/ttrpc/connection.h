@@ -31,10 +31,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::function<void()> on_drained;
   };
 
-  // No callback comes before this returns.
+  // No callback comes before this returns. `max_data_bytes`: of a frame that is read.
   static base::Result<std::shared_ptr<Connection>> Create(base::EventLoop& loop,
                                                           base::UniqueFd socket,
-                                                          Callbacks callbacks);
+                                                          Callbacks callbacks,
+                                                          size_t max_data_bytes = kMaxDataBytes);
 
   // Queues the frame and writes what the socket takes; after the end it is dropped.
   void Send(uint32_t stream_id, MessageType type, uint8_t flags, std::string_view data);
@@ -46,7 +47,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Close();
 
  private:
-  Connection(base::EventLoop& loop, base::UniqueFd socket, Callbacks callbacks);
+  Connection(base::EventLoop& loop, base::UniqueFd socket, Callbacks callbacks,
+             size_t max_data_bytes);
   void OnReady(uint32_t events);
   void ReadSome();
   void WriteSome();

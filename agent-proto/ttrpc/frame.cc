@@ -51,7 +51,7 @@ std::optional<Frame> FrameReader::Next() {
   frame.stream_id = GetU32(rest.substr(4));
   frame.type = static_cast<uint8_t>(rest[8]);
   frame.flags = static_cast<uint8_t>(rest[9]);
-  if (frame.length > kMaxDataBytes) {
+  if (frame.length > max_data_bytes_) {
     frame.oversize = true;
     const size_t here = std::min<size_t>(frame.length, rest.size() - kFrameHeaderBytes);
     position_ += kFrameHeaderBytes + here;

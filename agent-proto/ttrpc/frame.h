@@ -29,8 +29,8 @@ struct Frame {
   uint32_t stream_id = 0;
   uint8_t type = 0;  // not only those of MessageType: unknown ones are the caller's to ignore
   uint8_t flags = 0;
-  // Set when the header announced more than kMaxDataBytes: there is no data, and the reader skips
-  // it as it comes.
+  // Set when the header announced more than the reader takes: there is no data, and the reader
+  // skips it as it comes.
   bool oversize = false;
   uint32_t length = 0;
   std::string data;
@@ -41,11 +41,14 @@ std::string EncodeFrame(uint32_t stream_id, MessageType type, uint8_t flags, std
 
 class FrameReader {
  public:
+  // Frames with more data than `max_data_bytes`, at most kMaxDataBytes, are oversize.
+  explicit FrameReader(size_t max_data_bytes = kMaxDataBytes) : max_data_bytes_(max_data_bytes) {}
   void Push(std::string_view bytes);
   // nullopt: more bytes are needed.
   std::optional<Frame> Next();
 
  private:
+  size_t max_data_bytes_;
   std::string buffer_;
   size_t position_ = 0;
   uint64_t discard_ = 0;  // what is still to be skipped of an oversize frame

@@ -91,7 +91,10 @@ Result<Watch> EventLoop::WatchFd(BorrowedFd fd, uint32_t events, FdCallback call
 }
 
 Timer EventLoop::After(std::chrono::nanoseconds delay, std::function<void()> callback) {
-  const Timer::Key key{Clock::now() + delay, next_id_++};
+  // A year is as good as never, and now + the longest delay that there is would be in the past.
+  constexpr std::chrono::hours kLongest{24 * 365};
+  const Timer::Key key{Clock::now() + std::min<std::chrono::nanoseconds>(delay, kLongest),
+                       next_id_++};
   timers_.emplace(key, std::move(callback));
   return Timer(this, key);
 }

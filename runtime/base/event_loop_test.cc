@@ -116,6 +116,14 @@ TEST_F(EventLoopTest, TimersFireInOrderOnce) {
   EXPECT_FALSE(late.active());
 }
 
+// A deadline of Go's context may be as far away as its type goes.
+TEST_F(EventLoopTest, TheLongestDelayIsNotOver) {
+  bool fired = false;
+  const Timer never = loop_->After(std::chrono::nanoseconds::max(), [&] { fired = true; });
+  ASSERT_TRUE(loop_->RunOnce(milliseconds(0)));
+  EXPECT_FALSE(fired);
+}
+
 TEST_F(EventLoopTest, ATimerMayReplaceItself) {
   int calls = 0;
   Timer timer;

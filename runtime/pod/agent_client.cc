@@ -18,6 +18,9 @@ using base::MakeError;
 namespace v1 = pinion::agent::v1;
 
 constexpr const char* kService = "pinion.agent.v1.Agent";
+// Of an answer: the longest are 4096 pids and 1024 numbers with their names. Parsed, two bytes of a
+// hostile one may become eighty.
+constexpr size_t kMaxAnswerBytes = 256 << 10;
 constexpr size_t kMaxTextCharacters = 256;
 constexpr int kMaxCpus = 4096;
 constexpr size_t kMaxStats = 1024;  // numbers of a container, or devices
@@ -86,7 +89,8 @@ base::Result<std::unique_ptr<AgentClient>> AgentClient::Create(
     base::EventLoop& loop, base::UniqueFd connection, std::chrono::nanoseconds call_timeout,
     std::function<void()> on_closed) {
   std::unique_ptr<AgentClient> agent(new AgentClient(call_timeout));
-  agent->client_ = TRY(ttrpc::Client::Create(loop, std::move(connection), std::move(on_closed)));
+  agent->client_ = TRY(
+      ttrpc::Client::Create(loop, std::move(connection), std::move(on_closed), kMaxAnswerBytes));
   return agent;
 }
 

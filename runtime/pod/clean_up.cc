@@ -85,6 +85,7 @@ base::Result<DeleteInfo> CleanUp(const std::string& ns, const std::string& key,
   clock_gettime(CLOCK_REALTIME, &info.exited_at);
   std::optional<StateDirectory> state = TRY(StateDirectory::Find(RunDirOf(bundle), ns, key));
   if (state) {
+    // Any of the pod's: the bundle of a container knows its own (bundle_record.h).
     for (const ProcessRecord& process : state->record().processes) {
       if (process.role == "anchor") info.pid = process.pid;
     }

@@ -1,9 +1,17 @@
 #include "runtime/pod/guest_spec.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "oci/annotations.h"
+#include "runtime/base/file.h"
 #include "runtime/storage/mount_options.h"
 
 namespace pod {
@@ -18,6 +26,21 @@ std::string Absolute(const std::string& path, const std::string& bundle) {
 
 // The pod's shared memory: its containers meet in the guest's, as they do in pause's elsewhere.
 constexpr const char* kSharedMemory = "/dev/shm";
+
+constexpr const char* kDev = "/dev";
+
+struct GuestNode {
+  const char* path;
+  unsigned int major;
+  unsigned int minor;
+};
+
+// Every kernel has these, by these numbers (Linux Documentation/admin-guide/devices.txt), and every
+// container may use them.
+constexpr GuestNode kGuestNodes[] = {
+    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
+};
 
 // OCI runtime-spec 1.2, config.md "Mounts", uidMappings; with the option idmap alone the mappings
 // are the container's.
@@ -45,6 +68,44 @@ bool IsPodsSharedMemory(const oci::Spec& spec, const oci::Mount& mount) {
          mount.source.find("/" + sandbox->second + "/") != std::string::npos;
 }
 
+// What leads into the host's kernel: in the guest the name would have another one behind it.
+base::Error OfTheHost(const std::string& source, const struct stat& status) {
+  std::string what = "a fifo";
+  const char* instead = "the container's standard streams can";
+  const std::string number = fmt::format("{}:{}", major(status.st_rdev), minor(status.st_rdev));
+  if (S_ISSOCK(status.st_mode)) {
+    what = "a socket";
+    instead = "a port of the network can";
+  } else if (S_ISCHR(status.st_mode)) {
+    what = fmt::format("a character device ({})", number);
+    instead = "what the guest's own kernel has by this number can, if linux.devices lists it";
+  } else if (S_ISBLK(status.st_mode)) {
+    what = fmt::format("a block device ({})", number);
+    instead = "a volume with a file system can";
+  }
+  return base::MakeError(base::Code::kUnimplemented,
+                         "{}: {} of the host's cannot be reached from a virtual machine; {}",
+                         source, what, instead);
+}
+
+// Where the guest has for itself what `source` is on the host. Empty for other files and
+// directories, which are shared, and for what cannot be looked at, as sharing it will tell.
+base::Result<std::string> PathInGuest(const std::string& source, const std::string& destination) {
+  struct stat status {};
+  if (stat(source.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return std::string();
+  if (S_ISDIR(status.st_mode)) {
+    std::error_code error;
+    const bool is_dev = destination == kDev && std::filesystem::canonical(source, error) == kDev;
+    return std::string(is_dev ? kDev : "");
+  }
+  for (const GuestNode& node : kGuestNodes) {
+    if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(node.major, node.minor)) {
+      return std::string(node.path);
+    }
+  }
+  return OfTheHost(source, status);
+}
+
 base::Result<void> ShareMount(const std::string& container_id, const std::string& bundle,
                               ContainerKind kind, size_t place, GuestSpec* guest) {
   oci::Mount* mount = &guest->spec.mounts[place];
@@ -67,10 +128,17 @@ base::Result<void> ShareMount(const std::string& container_id, const std::string
     mount->source = kSharedMemory;
     return base::Ok();
   }
+  const std::string source = Absolute(mount->source, bundle);
+  std::string in_guest =
+      TRY(PathInGuest(source, mount->destination), "mount at {}", mount->destination);
+  if (!in_guest.empty()) {
+    mount->source = std::move(in_guest);
+    return base::Ok();
+  }
   const size_t index = guest->mounts.size();
   guest->mounts.push_back({index,
                            place,
-                           Absolute(mount->source, bundle),
+                           source,
                            {.recursive = options.recursive,
                             .read_only = options.read_only,
                             .read_only_recursive = options.read_only_recursive,
@@ -89,10 +157,11 @@ pid_t PidInGuest(const std::string& path, const std::map<pid_t, pid_t>& guest_pi
 }
 
 // A path of the host means nothing in the guest. In a pod it says "the pod's", which there are the
-// guest's own; outside of one the container gets a namespace of its own. The network is the guest's
-// in either case: that is what the host's is joined to, if need be as late as at Start.
-void TranslateNamespaces(ContainerKind kind, const std::map<pid_t, pid_t>& guest_pids,
-                         oci::Spec* spec, std::vector<std::string>* notes) {
+// guest's own; outside of one it is the host's or another machine's, and nothing is shared with
+// those. The network is the guest's in either case: that is what the host's is joined to, if need
+// be as late as at Start.
+base::Result<void> TranslateNamespaces(ContainerKind kind, const std::map<pid_t, pid_t>& guest_pids,
+                                       oci::Spec* spec, std::vector<std::string>* notes) {
   for (oci::Namespace& ns : spec->linux_config.namespaces) {
     if (ns.type == "user") {
       // In a pod each container has one of its own, with the same mappings.
@@ -106,10 +175,57 @@ void TranslateNamespaces(ContainerKind kind, const std::map<pid_t, pid_t>& guest
                             ns.type == "pid" ? PidInGuest(ns.path, guest_pids) : 1, ns.type);
       continue;
     }
+    if (ns.type != "mount" && ns.type != "time") {
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "linux.namespaces: {} {}: belongs to another machine; containers that "
+                             "share it must be in one pod",
+                             ns.type, ns.path);
+    }
     notes->push_back(fmt::format("the {} namespace {} is the host's: the guest uses one of its own",
                                  ns.type, ns.path));
     ns.path.clear();
   }
+  return base::Ok();
+}
+
+// As for privileged containers, which list whatever devices the host has and may not need one.
+bool AllowsEveryDevice(const std::vector<oci::DeviceRule>& rules) {
+  const auto any = [](const std::optional<int64_t>& number) { return number.value_or(-1) < 0; };
+  return std::any_of(rules.begin(), rules.end(), [any](const oci::DeviceRule& rule) {
+    const auto may = [&rule](char what) {
+      return rule.access.empty() || rule.access.find(what) != std::string::npos;
+    };
+    return rule.allow && (rule.type.empty() || rule.type == "a") && any(rule.major) &&
+           any(rule.minor) && may('r') && may('w') && may('m');
+  });
+}
+
+// Nodes are made with the numbers that the spec gives, in a kernel where these may mean nothing.
+base::Result<void> CheckDevices(const oci::LinuxConfig& config, std::vector<std::string>* notes) {
+  const bool every = AllowsEveryDevice(config.resources.devices);
+  std::vector<std::string> of_the_host;
+  for (const oci::Device& device : config.devices) {
+    const bool block = device.type == "b";
+    // Memory devices, terminals and the misc class: the same in each kernel.
+    const bool same = device.major == 1 || device.major == 5 || device.major == 10;
+    if (device.type == "p" || (!block && same)) continue;
+    of_the_host.push_back(
+        fmt::format("{} ({} {}:{})", device.path, device.type, device.major, device.minor));
+    if (!block || every) continue;
+    return base::MakeError(base::Code::kUnimplemented,
+                           "linux.devices: {}: block devices of the host are not given to the "
+                           "guest yet; use a filesystem volume",
+                           of_the_host.back());
+  }
+  if (of_the_host.empty()) return base::Ok();
+  // One note: a privileged container has a hundred of them.
+  const std::string more =
+      of_the_host.size() == 1 ? std::string() : fmt::format(" and {} more", of_the_host.size() - 1);
+  notes->push_back(
+      fmt::format("linux.devices: {}{}: the host's are not in the guest, whose kernel "
+                  "may have nothing by these numbers, or something else",
+                  of_the_host[0], more));
+  return base::Ok();
 }
 
 void DropHostOnly(oci::Spec* spec, std::vector<std::string>* notes) {
@@ -181,6 +297,12 @@ base::Result<ContainerKind> KindOf(const oci::Spec& spec) {
                          found->second, oci::kContainerTypeSandbox, oci::kContainerTypeContainer);
 }
 
+base::Result<oci::Spec> LoadSpec(const std::string& bundle) {
+  const std::string path = bundle + "/config.json";
+  const std::string json = TRY(base::ReadFile(path, oci::kMaxSpecBytes));
+  return TRY(oci::Parse(json), "{}", path);
+}
+
 base::Result<std::string> HostRootPath(const oci::Spec& spec, const std::string& bundle) {
   if (!spec.root || spec.root->path.empty()) {
     return base::MakeError(base::Code::kInvalidArgument,
@@ -207,7 +329,8 @@ base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& 
   for (size_t place = 0; place < guest.spec.mounts.size(); ++place) {
     TRY(ShareMount(container_id, bundle, kind, place, &guest));
   }
-  TranslateNamespaces(kind, guest_pids, &guest.spec, &guest.notes);
+  TRY(TranslateNamespaces(kind, guest_pids, &guest.spec, &guest.notes));
+  TRY(CheckDevices(guest.spec.linux_config, &guest.notes));
   DropHostOnly(&guest.spec, &guest.notes);
   NoteIgnored(guest.spec.linux_config, &guest.notes);
   return guest;

@@ -1,6 +1,6 @@
 // config.json as the guest is to see it: paths of the host become paths below the share.
 //
-// Thread rule: pure functions.
+// Thread rule: reentrant. MakeGuestSpec looks at what mounts name (stat), and so may block.
 #pragma once
 
 #include <sys/types.h>
@@ -41,11 +41,16 @@ struct GuestSpec {
   std::vector<std::string> notes;  // what was left out, a sentence each
 };
 
-// `bundle`: where relative sources begin. `guest_pids`: of the pod's other containers, by the pid
-// on the host, so that a pid namespace can be one's of them (CRI's NamespaceMode_TARGET).
+// kInvalidArgument for a namespace of another machine; kUnimplemented for what leads into the
+// host's kernel: sockets, fifos, devices. `bundle`: where relative sources begin. `guest_pids`: of
+// the pod's other containers, by the pid on the host, so that a pid namespace can be one's of them
+// (CRI's NamespaceMode_TARGET).
 base::Result<GuestSpec> MakeGuestSpec(const oci::Spec& spec, const std::string& container_id,
                                       const std::string& bundle,
                                       const std::map<pid_t, pid_t>& guest_pids = {});
+
+// config.json of `bundle`.
+base::Result<oci::Spec> LoadSpec(const std::string& bundle);
 
 // The host path of the root when Create brought no rootfs mounts: root.path, in the bundle if it is
 // relative (OCI runtime-spec 1.2, config.md "Root").

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "runtime/base/file.h"
@@ -54,6 +55,55 @@ TEST_F(HooksTest, ATimeoutEndsIt) {
   oci::Hook hook = Shell("exec sleep 1000");
   hook.timeout_seconds = 1;
   EXPECT_EQ(RunHooks({hook}, state_).error().code(), base::Code::kDeadlineExceeded);
+}
+
+TEST_F(HooksTest, ALimitIsForAllOfThem) {
+  const std::chrono::milliseconds limit(300);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto result = RunHooks({Shell("sleep 0.2"), Shell("exec sleep 1000")}, state_, limit);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), base::Code::kDeadlineExceeded);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(100));
+}
+
+// Create that fails, Delete and `delete` may each come to it.
+TEST_F(HooksTest, PoststopRunsOnceAndOnlyIfOwed) {
+  HookPlan plan;
+  plan.hooks.poststop = {Shell("cat >>stopped")};
+  plan.state = state_;
+  plan.state.pid = 0;
+  ASSERT_TRUE(RunPoststop(plan));
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/stopped"));
+  ASSERT_TRUE(OwePoststop(plan));
+  ASSERT_TRUE(OwePoststop(plan));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(RunPoststop(plan));
+  EXPECT_EQ(*base::ReadFile(dir_ + "/stopped"),
+            "{\"ociVersion\":\"1.2.0\",\"id\":\"c1\",\"status\":\"stopped\",\"bundle\":\"" + dir_ +
+                "\",\"annotations\":{\"a\\\"b\":\"c\"}}");
+}
+
+TEST_F(HooksTest, WhereThereIsNoPoststopNoneIsOwed) {
+  HookPlan plan;
+  plan.state = state_;
+  ASSERT_TRUE(OwePoststop(plan));
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/" + kPoststopFile));
+}
+
+TEST_F(HooksTest, PoststopOfADeadShimIsReadFromTheBundle) {
+  const std::chrono::seconds limit(100);
+  EXPECT_TRUE(RunPoststopOf("c1", dir_ + "/absent", limit));
+  EXPECT_TRUE(RunPoststopOf("c1", dir_, limit)) << "nothing is owed";
+  ASSERT_TRUE(base::WriteFileAtomic(dir_ + "/" + kPoststopFile, ""));
+  ASSERT_TRUE(base::WriteFileAtomic(dir_ + "/config.json", "{"));
+  EXPECT_FALSE(RunPoststopOf("c1", dir_, limit));
+  ASSERT_TRUE(base::WriteFileAtomic(dir_ + "/config.json",
+                                    R"({"ociVersion": "1.2.0", "root": {"path": "files"},
+      "process": {"user": {"uid": 0, "gid": 0}, "args": ["x"], "cwd": "/"},
+      "hooks": {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "/bin/cat >>stopped"]}]}})"));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(RunPoststopOf("c1", dir_, limit));
+  const std::string stopped = base::ReadFile(dir_ + "/stopped").value_or("");
+  EXPECT_THAT(stopped, HasSubstr("\"id\":\"c1\",\"status\":\"stopped\""));
+  EXPECT_EQ(stopped.find("status"), stopped.rfind("status")) << "once";
 }
 
 }  // namespace

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agent-proto/proto/vmm_control.pb.h"
 #include "agent-proto/stream/ports.h"
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
+#include "runtime/base/process_tree.h"
 
 namespace pod {
 namespace {
@@ -48,7 +50,25 @@ void FillNet(const network::Card& card, int32_t fd, v1::Net* net) {
   net->set_mtu(card.link.mtu);
 }
 
+// With what it has started: virtiofsd serves from a child.
+void SetOomScoreOfTree(pid_t pid, int32_t score) {
+  SetOomScore(pid, score);
+  for (const pid_t child : base::ChildrenOf(pid)) SetOomScoreOfTree(child, score);
+}
+
 }  // namespace
+
+std::optional<int32_t> HighestOomScore(const std::map<pid_t, int32_t>& by_anchor) {
+  std::optional<int32_t> highest;
+  for (const auto& [anchor, score] : by_anchor) highest = std::max(highest.value_or(score), score);
+  return highest;
+}
+
+void SetOomScore(pid_t pid, int32_t score) {
+  const base::Result<void> written =
+      base::WriteFile(fmt::format("/proc/{}/oom_score_adj", pid), std::to_string(score));
+  if (!written) LOG_INFO("oomScoreAdj {}: {}", score, written.error().Message());
+}
 
 Machine::Machine(base::EventLoop& loop, Worker& worker, MachineOptions options, Events events)
     : loop_(loop), worker_(worker), options_(std::move(options)), events_(std::move(events)) {}
@@ -300,6 +320,22 @@ void Machine::RemoveCpus(const std::vector<uint32_t>& indices, ControlChannel::C
   v1::ToVmm request;
   request.mutable_remove_cpus()->mutable_indices()->Add(indices.begin(), indices.end());
   vmm_->RequestCpus(request, std::move(done));
+}
+
+void Machine::AddOomScore(pid_t anchor, int32_t score) {
+  oom_scores_[anchor] = score;
+  FollowOomScores();
+}
+
+void Machine::DropOomScore(pid_t anchor) {
+  if (oom_scores_.erase(anchor) != 0) FollowOomScores();
+}
+
+void Machine::FollowOomScores() {
+  const std::optional<int32_t> score = HighestOomScore(oom_scores_);
+  if (!score || state_ != State::kRunning) return;
+  SetOomScoreOfTree(vmm_->pid(), *score);
+  SetOomScoreOfTree(virtiofsd_->pid(), *score);
 }
 
 void Machine::FailBoot(base::Error error) {

@@ -10,7 +10,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,12 @@ struct MachineOptions {
   std::function<base::Result<void>(const char* role, pid_t pid)> on_process;
 };
 
+// What the machine's processes get on the host, by what containers name as process.oomScoreAdj: the
+// highest, as the pod is as easy to spare as the easiest of its containers. nullopt if none does.
+std::optional<int32_t> HighestOomScore(const std::map<pid_t, int32_t>& by_anchor);
+// proc(5), "/proc/pid/oom_score_adj". A failure is a line in the log: the process may have gone.
+void SetOomScore(pid_t pid, int32_t score);
+
 class Machine {
  public:
   struct Events {
@@ -90,6 +98,9 @@ class Machine {
   // behind its tap, set up by the agent.
   void PlugNetwork(network::Survey network, std::vector<base::UniqueFd> taps,
                    std::function<void(base::Result<void>)> done);
+  // A container that names a score lives, until its anchor is dropped: see HighestOomScore.
+  void AddOomScore(pid_t anchor, int32_t score);
+  void DropOomScore(pid_t anchor);
   // Asks the agent to power off, and kills after `limit`. on_end follows.
   void PowerOff(std::chrono::nanoseconds limit);
   // on_end, or Boot's `done`, follows.
@@ -114,6 +125,7 @@ class Machine {
   void SetUpNetwork();
   void PlugCard(size_t card, std::function<void(base::Result<void>)> done);
   void LimitCpus();
+  void FollowOomScores();
   void FailBoot(base::Error error);
   // Ends the boot with `result`'s error; true if there was none and the boot goes on.
   bool Continue(base::Result<void> result, const char* step);
@@ -137,6 +149,7 @@ class Machine {
   std::unique_ptr<StreamAcceptor> streams_;
   std::unique_ptr<VmmProcess> vmm_;
   std::unique_ptr<AgentClient> agent_;
+  std::map<pid_t, int32_t> oom_scores_;  // by anchor
   base::Timer deadline_;
 };
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "oci/annotations.h"
 #include "runtime/base/file.h"
 #include "runtime/base/log.h"
 #include "runtime/base/process_tree.h"
@@ -32,6 +33,23 @@ base::Result<cpu::CpuSet> OriginalMask() {
 std::string PodIdOf(const std::string& name) { return name.substr(name.find('/') + 1); }
 
 }  // namespace
+
+base::Result<void> CheckMemoryLimit(const oci::Resources& asked, const std::string& spec_json,
+                                    uint64_t machine_mib) {
+  const auto limit_in = [](const oci::Resources& resources) {
+    return resources.memory ? resources.memory->limit.value_or(0) : 0;
+  };
+  const int64_t limit = limit_in(asked);
+  const uint64_t machine_bytes = machine_mib << 20;
+  if (limit <= 0 || static_cast<uint64_t>(limit) <= machine_bytes) return base::Ok();
+  const base::Result<oci::Spec> spec = oci::Parse(spec_json);
+  if (spec && limit_in(spec->linux_config.resources) == limit) return base::Ok();
+  return base::MakeError(base::Code::kFailedPrecondition,
+                         "memory.limit {}: the machine has {} bytes, fixed when it booted; start "
+                         "it again with more (a container alone: its memory.limit; a pod: "
+                         "annotation {}, in CRI the sum of its limits)",
+                         limit, machine_bytes, oci::kSandboxMemory);
+}
 
 Placement::Placement(std::string name, const config::Config& config, std::string cgroup_path)
     : name_(std::move(name)),

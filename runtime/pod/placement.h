@@ -45,6 +45,12 @@ struct PodPlan {
   std::map<std::string, cpu::GuestCpuset> cpusets;
 };
 
+// Of an update of a machine with `machine_mib` of RAM: kFailedPrecondition for a memory limit above
+// that, unless `spec_json` has it already, what the container was created with: containerd's CRI
+// sends all limits with each update. Its words suit a container that comes with such a limit, too.
+base::Result<void> CheckMemoryLimit(const oci::Resources& asked, const std::string& spec_json,
+                                    uint64_t machine_mib);
+
 class Placement {
  public:
   // Plans for the pod's first container, on this host as it is now, so that what cannot be had
@@ -55,6 +61,8 @@ class Placement {
                                                        const std::string& container);
 
   const cpu::CpuPlan& plan() const { return plan_; }
+  // Fixed at boot: may be asked on any thread, at any time.
+  uint64_t memory_mib() const { return request_.memory_mib; }
   // cgroupsPath resolved: what RemovePod is to remove.
   const std::string& cgroup() const { return cgroup_path_; }
   // The same as the pod's record keeps it.

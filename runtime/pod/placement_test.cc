@@ -249,6 +249,41 @@ TEST_F(PlacementTest, APlanThatCannotBePutInForceAgainSaysSo) {
   EXPECT_THAT(plan(), Not(HasSubstr("plan_not_in_force")));
 }
 
+TEST(MemoryLimit, AboveTheMachinesRamIsRefused) {
+  constexpr int64_t kMib = 1 << 20;
+  oci::Resources asked;
+  EXPECT_TRUE(CheckMemoryLimit(asked, "", 192));
+  oci::MemoryLimits& memory = asked.memory.emplace();
+  EXPECT_TRUE(CheckMemoryLimit(asked, "", 192));
+  for (const int64_t limit : {int64_t{-1}, int64_t{0}, int64_t{1}, 192 * kMib}) {
+    memory.limit = limit;
+    EXPECT_TRUE(CheckMemoryLimit(asked, "", 192)) << limit;
+  }
+  memory.limit = 192 * kMib + 1;
+  const auto refused = CheckMemoryLimit(asked, "", 192);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), base::Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().Message(),
+              HasSubstr("memory.limit 201326593: the machine has 201326592 bytes"));
+  EXPECT_THAT(refused.error().Message(), HasSubstr("io.kubernetes.cri.sandbox-memory"));
+}
+
+// An update of CPUs by CRI, of a container that came with more than its pod said it would.
+TEST(MemoryLimit, OneThatTheContainerCameWithMayBeRepeated) {
+  oci::Spec spec;
+  spec.oci_version = "1.2.0";
+  spec.process.emplace();
+  spec.process->args = {"true"};
+  spec.process->cwd = "/";
+  spec.root.emplace();
+  spec.root->path = "rootfs";
+  spec.linux_config.resources.memory.emplace().limit = int64_t{1} << 30;
+  oci::Resources asked = spec.linux_config.resources;
+  EXPECT_TRUE(CheckMemoryLimit(asked, oci::Serialise(spec), 192));
+  asked.memory->limit = (int64_t{1} << 30) + 1;
+  EXPECT_FALSE(CheckMemoryLimit(asked, oci::Serialise(spec), 192));
+}
+
 TEST_F(PlacementTest, AMachineWithoutItsVcpusIsRefused) {
   const std::unique_ptr<Placement> placement = Made({.quota_us = 200000});
   const FakeVmm vmm;

@@ -8,6 +8,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/cgroup/pod_cgroup.h"
+#include "runtime/pod/bundle_record.h"
 #include "runtime/pod/clean_up.h"
 #include "runtime/pod/pod_impl.h"
 
@@ -139,8 +140,12 @@ void Pod::ContainerEnded(const ContainerPtr& container, uint32_t exit_status) {
   // so it hears of it when it has read them.
   const ProcessPtr& init = container->init;
   EndAnchor(init);
+  const ExitInfo exit = ExitNow(init->pid, exit_status);
+  // First of all: it is what `delete` can tell if this shim ends before it has told anybody.
+  const base::Result<void> recorded = RecordExit(container->request.bundle, exit);
+  if (!recorded) LOG_WARNING("container {}: {}", container->id(), recorded.error().Trail());
   init->stdio.WhenTaken(shutting_down_ ? std::chrono::nanoseconds(0) : kDrainLimit,
-                        [weak = std::weak_ptr(init), exit = ExitNow(init->pid, exit_status)] {
+                        [weak = std::weak_ptr(init), exit] {
                           if (const ProcessPtr ended = weak.lock()) ended->process.Exited(exit);
                         });
 }
@@ -148,6 +153,7 @@ void Pod::ContainerEnded(const ContainerPtr& container, uint32_t exit_status) {
 void Pod::EndAnchor(const ProcessPtr& process) {
   if (!process->anchor) return;
   process->anchor.reset();
+  if (machine_) machine_->DropOomScore(process->pid);
   std::vector<ProcessRecord>& processes = state_->record().processes;
   processes.erase(std::remove_if(processes.begin(), processes.end(),
                                  [&](const ProcessRecord& record) {
@@ -193,10 +199,11 @@ void Pod::Kill(const std::string& id, const std::string& exec_id, uint32_t signa
     return done(MakeError(Code::kNotFound, "process already finished"));
   }
   if (containers_.at(id)->sandbox()) return KillSandbox(containers_.at(id), signal, done);
-  if (state == Process::State::kCreated) {
-    if (exec_id.empty()) return KillCreated(containers_.at(id), std::move(done));
+  // Upon this containerd (client/task_opts.go, WithProcessKill) goes on to Delete, which may come.
+  if (!exec_id.empty() && !(*found)->in_guest) {
     return done(MakeError(Code::kFailedPrecondition, "exec {} was not started", exec_id));
   }
+  if (state == Process::State::kCreated) return KillCreated(containers_.at(id), std::move(done));
   machine_->agent().Signal(
       id, exec_id, signal, all, [this, signal, done = std::move(done)](base::Result<void> result) {
         // A guest that does not even answer to a KILL: the machine is all that is left to kill.
@@ -232,12 +239,16 @@ void Pod::Delete(const std::string& id, const std::string& exec_id, ExitCallback
   const ContainerPtr container = containers_.at(id);
   const ProcessPtr process = *found;
   const Process::State state = process->process.state();
-  if (state == Process::State::kRunning || state == Process::State::kStarting) {
+  const bool starting = state == Process::State::kStarting;
+  // Its streams may wait for a client who has long given up.
+  const bool can_be_called_off = starting && !exec_id.empty() && !process->in_guest;
+  if (state == Process::State::kRunning || (starting && !can_be_called_off)) {
     return done(MakeError(Code::kFailedPrecondition, "cannot delete a running process"));
   }
   if (process->deleting) {
     return done(MakeError(Code::kFailedPrecondition, "it is being deleted already"));
   }
+  if (can_be_called_off) return CallOffExec(container, process, std::move(done));
   process->deleting = true;
   // Never started: deleting it is its end. A container's init has been there, and is killed; of an
   // exec there was nothing yet (containerd cmd/containerd-shim-runc-v2/process/exec_state.go).
@@ -282,11 +293,8 @@ void Pod::DrainAndRemove(const ContainerPtr& container, ExitCallback done) {
     containers_.erase(container->id());
     LeaveCpus(container->id());
     // runtime.md "Lifecycle", 13.
-    CallHooks(container, "stopped", container->hooks.hooks.poststop,
-              [container, done](base::Result<void> hooked) {
-                if (!hooked) LOG_WARNING("poststop: {}", hooked.error().Trail());
-                done(*container->init->process.exit());
-              });
+    CallPoststop(worker_, container->hooks,
+                 [container, done] { done(*container->init->process.exit()); });
   };
   container->init->stdio.WhenDrained(
       kDrainLimit, [this, container, removed] { RemoveFromHost(container, removed); });

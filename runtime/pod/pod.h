@@ -130,12 +130,13 @@ class PodInterface {
   // Answers at once if it has ended. The callback is dropped once `caller` has expired.
   virtual void Wait(const std::string& id, const std::string& exec_id, std::weak_ptr<void> caller,
                     ExitCallback done) = 0;
-  // kNotFound if it has ended already. `all`: every process of the container.
+  // kNotFound if it has ended already, kFailedPrecondition for an exec that is not in the guest
+  // yet. `all`: every process of the container.
   virtual void Kill(const std::string& id, const std::string& exec_id, uint32_t signal, bool all,
                     DoneCallback done) = 0;
-  // kFailedPrecondition while it runs, kNotFound while it is being created, which is called off.
-  // Waits for the streams to drain, 10 s at most; when the init
-  // goes, the container's rootfs is unmounted.
+  // kFailedPrecondition while it runs, kNotFound while it is being created, which is called off. So
+  // is the Start of an exec that the guest does not know yet. Waits for the streams to drain, 10 s
+  // at most; when the init goes, the container's rootfs is unmounted.
   virtual void Delete(const std::string& id, const std::string& exec_id, ExitCallback done) = 0;
   // Host pids of the init and the execs; never empty for a container that is created or running
   // (containerd deletes a shim that answers an empty list when it restarts). Processes that these
@@ -180,7 +181,7 @@ base::Result<std::unique_ptr<PodInterface>> CreatePod(base::EventLoop& loop, Pod
                                                       std::function<void(const Event&)> on_event);
 
 struct DeleteInfo {
-  pid_t pid = 0;  // 0: not known
+  pid_t pid = 0;  // 0: not known; CleanUp's may be any of the pod's
   uint32_t exit_status = 0;
   timespec exited_at{};
 };

@@ -15,6 +15,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/cgroup/cgroup_path.h"
+#include "runtime/pod/bundle_record.h"
 #include "runtime/pod/pod_impl.h"
 
 namespace pod {
@@ -153,8 +154,9 @@ void Pod::SetUp(const ContainerPtr& container) {
   if (!saved) return FailCreate(container, std::move(saved.error()));
   container->set_up = true;
   worker_.Compute<base::Result<ContainerSetup>>(
-      [cgroup = placement_->cgroup(), request = container->request, pids = GuestPids()] {
-        return SetUpContainer(cgroup, request, pids);
+      [cgroup = placement_->cgroup(), request = container->request, pids = GuestPids(),
+       machine_mib = placement_->memory_mib()] {
+        return SetUpContainer(cgroup, request, pids, machine_mib);
       },
       [this, weak = std::weak_ptr(container)](base::Result<ContainerSetup> setup) {
         const ContainerPtr ready = weak.lock();
@@ -177,6 +179,8 @@ void Pod::ContinueCreate(const ContainerPtr& container) {
   const bool is_set_up = container->sandbox() || !container->spec_json.empty();
   if (!container->stdio_open || !is_set_up) return;
   container->asked_guest = true;
+  base::Result<void> owed = OwePoststop(container->hooks);
+  if (!owed) return FailCreate(container, std::move(owed.error()));
   CallCreateHooks(container, [this, weak = std::weak_ptr(container)] {
     if (const ContainerPtr ready = weak.lock()) AttachAndCreate(ready);
   });
@@ -239,6 +243,8 @@ void Pod::OnCreatedInGuest(const ContainerPtr& container, base::Result<void> res
   if (result) result = Anchored(container);
   if (!result) return FailCreate(container, std::move(result.error()));
   if (!container->sandbox()) WatchOom(container, 0);
+  const base::Result<void> recorded = RecordInit(container->request.bundle, container->init->pid);
+  if (!recorded) LOG_WARNING("container {}: {}", container->id(), recorded.error().Trail());
   const auto done = std::exchange(container->create_done, nullptr);
   done(container->init->pid);
 }
@@ -264,8 +270,16 @@ base::Result<void> Pod::Anchored(const ContainerPtr& container) {
 }
 
 base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const ProcessPtr& process) {
+  // An exec's is where its container's is.
+  const std::unique_ptr<Anchor>& of_init = container->init->anchor;
+  const bool is_init = process == container->init;
+  if (!is_init && (!of_init || of_init->ended())) {
+    return MakeError(Code::kFailedPrecondition, "the container has ended");
+  }
+  const Anchor::Root root =
+      TRY(is_init ? Anchor::RootAt(container->hooks.root) : Anchor::RootOf(of_init->pid()));
   process->anchor = TRY(Anchor::Start(
-      loop_, network_ns_, [this, id = container->id(), weak = std::weak_ptr(process)] {
+      loop_, network_ns_, root, [this, id = container->id(), weak = std::weak_ptr(process)] {
         const ProcessPtr owner = weak.lock();
         if (!owner) return;
         LOG_INFO("container {} exec \"{}\": its pid {} was killed on the host", id, owner->exec_id,
@@ -274,6 +288,10 @@ base::Result<void> Pod::StartAnchor(const ContainerPtr& container, const Process
       }));
   process->pid = process->anchor->pid();
   TRY(RecordProcess("anchor", process->pid));
+  if (const std::optional<int32_t> score = container->hooks.oom_score_adj) {
+    SetOomScore(process->pid, *score);
+    if (machine_) machine_->AddOomScore(process->pid, *score);
+  }
   return placement_->AddAnchor(process->pid, container->cgroups_path);
 }
 
@@ -283,7 +301,7 @@ void Pod::OnStream(GuestStream stream) {
   if (stream.forward && port_forward_) {
     attached =
         port_forward_->Attach(stream.exec_id, std::move(stream.socket), stream.decoder.TakeRest());
-    if (!attached) LOG_INFO("port-forward: {}", attached.error().Message());
+    if (!attached) stream_log_.Add(base::LogLevel::kInfo, attached.error().Message());
     return;
   }
   const auto found = containers_.find(stream.container_id);
@@ -299,24 +317,28 @@ void Pod::OnStream(GuestStream stream) {
     }
   }
   if (!attached) {
-    LOG_WARNING("container {} exec \"{}\": {}", base::Escaped(stream.container_id, 80),
-                base::Escaped(stream.exec_id, 80), attached.error().Message());
+    stream_log_.Add(base::LogLevel::kWarning,
+                    fmt::format("container {} exec \"{}\": {}", stream.container_id, stream.exec_id,
+                                attached.error().Message()));
   }
 }
 
-// Undoes in the reverse order: guest, anchor, mounts; then the machine, if nobody else is in it.
+// Undoes in the reverse order: guest, anchor, mounts, hooks of creation; then the machine, if
+// nobody else is in it.
 void Pod::FailCreate(const ContainerPtr& container, base::Error error) {
   if (container->failed) return;
   container->failed = true;
   container->trees.clear();
   LOG_WARNING("container {}: {}", container->request.id, error.Trail());
   auto shared = std::make_shared<base::Error>(std::move(error));
-  const auto undo_host = [this, container, shared] {
+  const auto finish = [this, container, shared] {
+    FinishFailedCreate(container, std::move(*shared));
+  };
+  const auto undo_host = [this, container, finish] {
     EndAnchor(container->init);
-    if (!container->set_up) return FinishFailedCreate(container, std::move(*shared));
-    RemoveFromHost(container, [this, container, shared] {
-      FinishFailedCreate(container, std::move(*shared));
-    });
+    if (!container->set_up) return finish();
+    RemoveFromHost(container,
+                   [this, container, finish] { CallPoststop(worker_, container->hooks, finish); });
   };
   if (!container->init->in_guest || !machine_running()) return undo_host();
   machine_->agent().Delete(container->request.id, "",
@@ -355,7 +377,9 @@ void Pod::FailAllCreates(Code code, const std::string& why) {
     container->failed = true;
     EndAnchor(container->init);
     containers_.erase(container->request.id);
-    std::exchange(container->create_done, nullptr)(base::Error(code, why));
+    CallPoststop(worker_, container->hooks, [container, code, why] {
+      std::exchange(container->create_done, nullptr)(base::Error(code, why));
+    });
   }
 }
 

@@ -2,7 +2,10 @@
 //
 //   Exec: registered ─► Start: Stdio::Open ─► agent ExecProcess ─► anchor ─► agent StartProcess
 //
-// Everything that can fail fails Start: the guest hears nothing of an exec before.
+// Everything that can fail fails Start: the guest hears nothing of an exec before. A Delete until
+// the agent has answered calls the Start off, and goes on when that has failed.
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "runtime/base/log.h"
@@ -15,11 +18,15 @@ using base::MakeError;
 
 namespace {
 
-// As many as a container's files and pids could carry long before; a client that forgets to delete
-// must not fill the shim's memory.
+// As many as a container's files and pids could carry long before.
 constexpr size_t kMaxExecs = 4096;
+// With those that have ended and that nobody deletes (`ctr tasks exec --detach`): a client must not
+// fill the shim's memory.
+constexpr size_t kMaxKnownExecs = 65536;
 // What runc's shim reports of an exec that never ran.
 constexpr uint32_t kNeverRan = 255;
+
+base::Error Deleted() { return MakeError(Code::kCancelled, "the exec was deleted"); }
 
 // What belongs to the host's kernel, or numbers its CPUs, means nothing in the guest.
 void DropHostOnly(oci::Process& process, const std::string& exec_id) {
@@ -34,6 +41,20 @@ void DropHostOnly(oci::Process& process, const std::string& exec_id) {
   process.apparmor_profile.clear();
   process.selinux_label.clear();
   process.exec_cpu_affinity.reset();
+}
+
+base::Result<void> CheckRoom(const Container& container) {
+  if (container.execs.size() < kMaxExecs) return base::Ok();
+  if (container.execs.size() >= kMaxKnownExecs) {
+    return MakeError(Code::kResourceExhausted, "container {} has {} execs that were not deleted",
+                     container.id(), container.execs.size());
+  }
+  const auto stopped = std::count_if(
+      container.execs.begin(), container.execs.end(),
+      [](const auto& entry) { return entry.second->process.state() == Process::State::kStopped; });
+  if (container.execs.size() - static_cast<size_t>(stopped) < kMaxExecs) return base::Ok();
+  return MakeError(Code::kResourceExhausted, "container {} has {} execs that have not ended",
+                   container.id(), kMaxExecs);
 }
 
 }  // namespace
@@ -52,10 +73,7 @@ base::Result<void> Pod::Exec(ExecRequest request) {
     return MakeError(Code::kUnimplemented,
                      "exec in a pod's sandbox container: it has no process in the guest");
   }
-  if (container->execs.size() >= kMaxExecs) {
-    return MakeError(Code::kResourceExhausted, "container {} has {} execs that were not deleted",
-                     request.id, kMaxExecs);
-  }
+  TRY(CheckRoom(*container));
   oci::Process spec = TRY(oci::ParseProcess(request.process_json), "exec {}", request.exec_id);
   if (spec.args.empty()) {
     return MakeError(Code::kInvalidArgument, "exec {}: args: it is missing", request.exec_id);
@@ -88,7 +106,8 @@ void Pod::StartExec(const ContainerPtr& container, const ProcessPtr& exec, PidCa
   exec->stdio.Open([this, container, weak = std::weak_ptr(exec),
                     done = std::move(done)](base::Result<void> opened) {
     const ProcessPtr starting = weak.lock();
-    if (!starting) return done(MakeError(Code::kCancelled, "the exec was deleted"));
+    if (!starting) return done(Deleted());
+    if (starting->deleting) opened = Deleted();
     if (!opened) return FailExec(container, starting, std::move(opened.error()), done);
     ExecInGuest(container, starting, done);
   });
@@ -103,12 +122,24 @@ void Pod::ExecInGuest(const ContainerPtr& container, const ProcessPtr& exec, Pid
   request.open_stdin = exec->stdio.wants(StreamKind::kStdin);
   request.open_stdout = exec->stdio.wants(StreamKind::kStdout);
   request.open_stderr = exec->stdio.wants(StreamKind::kStderr);
-  const auto on_created = [this, container, exec, done](base::Result<void> created) {
+  const auto on_created = [this, container, exec, done,
+                           asked = exec->spec.console_size](base::Result<void> created) {
+    const std::optional<oci::ConsoleSize> size = exec->spec.console_size;
     exec->in_guest = created.has_value();
     exec->spec = {};
     if (created && !machine_running()) created = MachineEnded();
+    if (created && exec->deleting) created = Deleted();
     if (created) created = StartAnchor(container, exec);
     if (!created) return FailExec(container, exec, std::move(created.error()), done);
+    // Resized meanwhile. The agent takes calls in their order: its process starts with this size.
+    if (size && size != asked) {
+      machine_->agent().Resize(container->id(), exec->exec_id, size->width, size->height,
+                               [exec](base::Result<void> resized) {
+                                 if (resized) return;
+                                 LOG_WARNING("exec {}: {}", exec->exec_id,
+                                             resized.error().Message());
+                               });
+    }
     StartInGuest(container, exec, [this, container, exec, done](base::Result<pid_t> started) {
       if (!started) return FailExec(container, exec, std::move(started.error()), done);
       exec->process.FinishStart(true);
@@ -125,6 +156,16 @@ void Pod::FailExec(const ContainerPtr& container, const ProcessPtr& exec, base::
   exec->stdio.Close();
   exec->process.NeverStarts(ExitNow(0, kNeverRan));
   done(std::move(error));
+}
+
+// What its Start waits for comes to nothing: `exec` ends there, and is deleted then.
+void Pod::CallOffExec(const ContainerPtr& container, const ProcessPtr& exec, ExitCallback done) {
+  exec->deleting = true;
+  exec->process.Wait(exec, [this, container, weak = std::weak_ptr(exec),
+                            done = std::move(done)](const base::Result<ExitInfo>&) {
+    if (const ProcessPtr ended = weak.lock()) DeleteExec(container, ended, done);
+  });
+  exec->stdio.Close();
 }
 
 void Pod::DeleteExec(const ContainerPtr& container, const ProcessPtr& exec, ExitCallback done) {

@@ -18,6 +18,7 @@
 #include "runtime/pod/container.h"
 #include "runtime/pod/cpu_update.h"
 #include "runtime/pod/late_network.h"
+#include "runtime/pod/line_reader.h"
 #include "runtime/pod/machine.h"
 #include "runtime/pod/machine_cpus.h"
 #include "runtime/pod/pod.h"
@@ -60,6 +61,8 @@ class Pod : public PodInterface {
   void Shutdown(std::function<void()> done) override;
 
  private:
+  friend class PodExecTest;  // puts a container there without a machine
+
   enum class MachineState { kNone, kStarting, kRunning, kEnding, kEnded };
 
   // pod_create.cc
@@ -121,6 +124,7 @@ class Pod : public PodInterface {
   void ExecInGuest(const ContainerPtr& container, const ProcessPtr& exec, PidCallback done);
   void FailExec(const ContainerPtr& container, const ProcessPtr& exec, base::Error error,
                 const PidCallback& done);
+  void CallOffExec(const ContainerPtr& container, const ProcessPtr& exec, ExitCallback done);
   void DeleteExec(const ContainerPtr& container, const ProcessPtr& exec, ExitCallback done);
 
   // pod_sandbox.cc
@@ -151,6 +155,7 @@ class Pod : public PodInterface {
   std::deque<std::weak_ptr<Container>> waiting_;  // for the machine
   std::shared_ptr<StateDirectory> state_;
   std::shared_ptr<Placement> placement_;
+  LimitedLog stream_log_{"stdio"};  // of streams that nobody waits for
   std::unique_ptr<cpu::PinWatch> pin_watch_;
   base::UniqueFd network_ns_;                  // the pod's on the host, where its anchors are
   std::unique_ptr<LateNetwork> late_network_;  // if it may come into that namespace

@@ -19,6 +19,9 @@ void Pod::Update(const std::string& id, const std::string& resources_json, DoneC
   if (!resources) return done(std::move(resources.error()));
   if (!machine_running()) return done(MachineEnded());
   if ((*found)->sandbox()) return done(base::Ok());  // nothing of it runs
+  base::Result<void> fits =
+      CheckMemoryLimit(*resources, (*found)->spec_json, placement_->memory_mib());
+  if (!fits) return done(std::move(fits.error()));
   PlanChange change{PlanChange::Kind::kUpdate, id, resources->cpu.value_or(oci::CpuLimits())};
   // The guest is told its own CPUs and nodes; these are the host's.
   if (resources->cpu) {

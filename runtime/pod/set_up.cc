@@ -21,12 +21,6 @@ namespace {
 // the port that ends the machine.
 constexpr const char* kCommandLine = "console=ttyS0 reboot=k";
 
-base::Result<oci::Spec> LoadSpec(const std::string& bundle) {
-  const std::string path = bundle + "/config.json";
-  const std::string json = TRY(base::ReadFile(path, oci::kMaxSpecBytes));
-  return TRY(oci::Parse(json), "{}", path);
-}
-
 // What fails early fails before anything has been made.
 base::Result<MachineOptions> PlanMachine(const config::Config& config) {
   MachineOptions machine;
@@ -90,10 +84,6 @@ base::Result<void> CloneMounts(const std::string& container_id, GuestSpec* guest
   return base::Ok();
 }
 
-HookPlan PlanHooks(const oci::Spec& spec, const CreateRequest& request) {
-  return {spec.hooks, {spec.oci_version, request.id, "", 0, request.bundle, spec.annotations}};
-}
-
 }  // namespace
 
 base::Result<PodSetup> SetUpPod(const PodOptions& options, const CreateRequest& first) {
@@ -126,17 +116,22 @@ std::string RootfsOf(const CreateRequest& request) { return request.bundle + "/r
 
 base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
                                             const CreateRequest& request,
-                                            const std::map<pid_t, pid_t>& guest_pids) {
+                                            const std::map<pid_t, pid_t>& guest_pids,
+                                            uint64_t machine_mib) {
   const oci::Spec spec = TRY(LoadSpec(request.bundle));
   if (TRY(KindOf(spec)) == ContainerKind::kSandbox) {
     ContainerSetup sandbox;
     sandbox.pod_settings = PodSettings{spec.hostname, spec.domainname, spec.linux_config.sysctl};
     sandbox.cgroups_path = spec.linux_config.cgroups_path;
-    sandbox.hooks = PlanHooks(spec, request);
+    sandbox.hooks = PlanHooks(spec, request.id, request.bundle, RootfsOf(request));
+    // Not mounted: nothing of it runs.
+    TRY(base::MakeDirectories(sandbox.hooks.root));
     return sandbox;
   }
   GuestSpec guest = TRY(MakeGuestSpec(spec, request.id, request.bundle, guest_pids));
   for (const std::string& note : guest.notes) LOG_INFO("container {}: {}", request.id, note);
+  const base::Result<void> fits = CheckMemoryLimit(spec.linux_config.resources, "", machine_mib);
+  if (!fits) LOG_WARNING("container {}: linux.resources.{}", request.id, fits.error().Message());
   std::string rootfs = RootfsOf(request);
   if (request.rootfs.empty()) {
     rootfs = TRY(HostRootPath(spec, request.bundle));
@@ -149,7 +144,7 @@ base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
   setup.spec_json = oci::Serialise(guest.spec);
   setup.cgroups_path = spec.linux_config.cgroups_path;
   setup.cpu = spec.linux_config.resources.cpu.value_or(oci::CpuLimits());
-  setup.hooks = PlanHooks(spec, request);
+  setup.hooks = PlanHooks(spec, request.id, request.bundle, std::move(rootfs));
   if (TRY(cgroup::ResolvePath(setup.cgroups_path, request.id)) != pod_cgroup) {
     setup.scope = TRY(cgroup::PodCgroup::StartScope(setup.cgroups_path), "cgroup");
   }

@@ -50,10 +50,11 @@ struct ContainerSetup {
 std::string RootfsOf(const CreateRequest& request);
 
 // Mounts and clones what `request` names. `pod_cgroup`: the pod's, resolved. `guest_pids`: as for
-// MakeGuestSpec. After a failure the caller tears down.
+// MakeGuestSpec. `machine_mib`: its RAM. After a failure the caller tears down.
 base::Result<ContainerSetup> SetUpContainer(const std::string& pod_cgroup,
                                             const CreateRequest& request,
-                                            const std::map<pid_t, pid_t>& guest_pids);
+                                            const std::map<pid_t, pid_t>& guest_pids,
+                                            uint64_t machine_mib);
 
 // Idempotent.
 base::Result<void> TearDownContainer(const std::string& share, const std::string& container_id,

@@ -116,6 +116,7 @@ void IoStream::OnClose(uint64_t attachment) {
   if (attachment != attachment_ || !client_) return;
   const std::shared_ptr<IoStream> self = shared_from_this();
   closed_ = true;
+  closed_at_ = std::chrono::steady_clock::now();
   client_->End();
   client_.reset();
   Taken();

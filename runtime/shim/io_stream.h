@@ -7,12 +7,14 @@
 //   input:   client ─► Data ─► pipe     ─ WindowUpdate ─►
 //
 // A client may come before the process claims the stream, go, and come back: what the connection
-// had not taken goes to the next one.
+// had not taken goes to the next one. One that closes before the claim has sent nothing, for want
+// of a window: what is left of it is the end.
 //
 // Thread rule: reactor-bound. Ownership: shared by the service's table, the process' hold and the
 // client's connection; the last one ends it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -50,6 +52,9 @@ class IoStream : public std::enable_shared_from_this<IoStream> {
   // number by which this one is known.
   uint64_t Attach(ttrpc::ServerStream client);
   bool attached() const { return client_.has_value(); }
+  // Its client closed it in order, before a process claimed it: as an input, it reads the end.
+  bool ended_unclaimed() const { return closed_ && !claimed(); }
+  std::chrono::steady_clock::time_point closed_at() const { return closed_at_; }
   void OnMessage(uint64_t attachment, std::string_view message);
   void OnClose(uint64_t attachment);
   void OnReady(uint64_t attachment);
@@ -84,9 +89,10 @@ class IoStream : public std::enable_shared_from_this<IoStream> {
   std::function<void()> on_taken_;
   base::Timer taken_;
 
-  size_t granted_ = 0;        // what the client may send yet
-  std::string pending_;       // to be written to the pipe
-  bool closed_ = false;       // by the client
+  size_t granted_ = 0;   // what the client may send yet
+  std::string pending_;  // to be written to the pipe
+  bool closed_ = false;  // by the client
+  std::chrono::steady_clock::time_point closed_at_;
   bool close_asked_ = false;  // by CloseInput
 };
 

@@ -16,6 +16,8 @@
 #include "runtime/base/file.h"
 #include "runtime/base/socket.h"
 #include "runtime/base/subprocess.h"
+#include "runtime/pod/bundle_record.h"
+#include "runtime/pod/hooks.h"
 #include "runtime/shim/address.h"
 
 namespace shim {
@@ -261,6 +263,61 @@ TEST_F(ProgramTest, DeleteClearsUpAfterADeadShimTwice) {
   EXPECT_EQ(Delete("a").status, 0);
   EXPECT_FALSE(fs::exists(Socket("a")));
   EXPECT_EQ(Delete("a").status, 0);
+}
+
+// Of the container, not of the pod: the second `delete` finds no record of the pod any more.
+TEST_F(ProgramTest, DeleteAnswersForItsContainer) {
+  MakeBundle("pod");
+  MakeBundle("app", "pod");
+  Start("pod");
+  Start("app");
+  ASSERT_TRUE(pod::RecordInit(Bundle("pod"), 4321));
+  ASSERT_TRUE(pod::RecordInit(Bundle("app"), 4322));
+  ASSERT_TRUE(pod::RecordExit(Bundle("app"),
+                              {.pid = 4322, .exit_status = 3, .exited_at = {1'700'000'000, 5}}));
+  const pid_t pid = DaemonPid("pod");
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  AwaitEnd(pid);
+  containerd::task::DeleteResponse of_pod, of_app;
+  ASSERT_TRUE(of_pod.ParseFromString(Delete("pod").out));
+  EXPECT_EQ(of_pod.pid(), 4321u);
+  EXPECT_EQ(of_pod.exit_status(), 137u);
+  EXPECT_GT(of_pod.exited_at().seconds(), 1'700'000'000);
+  ASSERT_TRUE(of_app.ParseFromString(Delete("app").out));
+  EXPECT_EQ(of_app.pid(), 4322u);
+  EXPECT_EQ(of_app.exit_status(), 3u);
+  EXPECT_EQ(of_app.exited_at().seconds(), 1'700'000'000);
+  EXPECT_EQ(of_app.exited_at().nanos(), 5);
+}
+
+// Its own time is over: whatever hooks do, the answer does not wait for long, nor change.
+TEST_F(ProgramTest, DeleteRunsThePoststopHooksThatAreOwedOnce) {
+  MakeBundle("a");
+  const std::string config =
+      R"({"ociVersion": "1.2.0", "root": {"path": "rootfs"},
+      "process": {"user": {"uid": 0, "gid": 0}, "args": ["x"], "cwd": "/"},
+      "hooks": {"poststop": [
+        {"path": "/bin/sh", "args": ["sh", "-c", "echo on stdout; echo ran >>ran"]},
+        {"path": "/bin/sh", "args": ["sh", "-c", "exec /bin/sleep 1000"]}]}})";
+  ASSERT_TRUE(base::WriteFileAtomic(Bundle("a") + "/config.json", config));
+  EXPECT_EQ(Delete("a").status, 0);
+  EXPECT_FALSE(fs::exists(Bundle("a") + "/ran")) << "no hook of creation was begun";
+  ASSERT_TRUE(base::WriteFileAtomic(Bundle("a") + "/" + pod::kPoststopFile, ""));
+  Start("a");
+  EXPECT_EQ(Delete("a").status, 0);
+  EXPECT_FALSE(fs::exists(Bundle("a") + "/ran")) << "the shim lives, and will run them";
+  const pid_t pid = DaemonPid("a");
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  AwaitEnd(pid);
+  for (int i = 0; i < 2; ++i) {
+    const Output deleted = Delete("a");
+    EXPECT_EQ(deleted.status, 0);
+    containerd::task::DeleteResponse response;
+    ASSERT_TRUE(response.ParseFromString(deleted.out));
+    EXPECT_EQ(response.exit_status(), 137u);
+    EXPECT_EQ(deleted.err.find("poststop") != std::string::npos, i == 0) << "once";
+  }
+  EXPECT_EQ(base::ReadFile(Bundle("a") + "/ran").value_or(""), "ran\n");
 }
 
 // A member of a pod that was never started itself: containerd wrote down where its shim is.

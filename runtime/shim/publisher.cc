@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -65,6 +66,11 @@ void Publisher::Flush(std::chrono::milliseconds limit, std::function<void()> don
     LOG_WARNING("{} events have not reached containerd", queue_.size());
     FinishFlush();
   });
+  if (refusals_ > 0) {
+    // Whoever ends us may be a containerd that has just come back.
+    refusals_ = 0;
+    SendAfter(std::chrono::milliseconds(0));
+  }
   if (!queue_.empty()) return;
   loop_.Post([this, alive = std::weak_ptr<void>(alive_)] {
     if (!alive.expired() && queue_.empty()) FinishFlush();
@@ -83,12 +89,11 @@ base::Result<void> Publisher::EnsureConnected() {
 void Publisher::SendNext() {
   if (sending_ || queue_.empty()) return;
   sending_ = true;
+  const base::Result<void> connected = EnsureConnected();
+  if (!connected) return AwaitContainerd(connected.error());
+  refusals_ = 0;
   Item& item = queue_.front();
   ++item.attempts;
-  if (base::Result<void> connected = EnsureConnected(); !connected) {
-    Retry(connected.error());
-    return;
-  }
   client_->CallRaw(kService, kMethod, item.request,
                    {.timeout = kTimeout, .metadata = {{kNamespaceKey, options_.ns}}},
                    [this](const base::Result<std::string>& answer) { OnAnswer(answer); });
@@ -125,7 +130,18 @@ void Publisher::Retry(const base::Error& error) {
     LOG_DEBUG("event {}, attempt {}: {}", item.topic, item.attempts, error.Message());
   }
   // The first retry is at once: a restarted containerd has closed the old connection.
-  backoff_ = loop_.After(wait, [this] {
+  SendAfter(wait);
+}
+
+// Its socket is not there, or nobody listens: it has not seen the event.
+void Publisher::AwaitContainerd(const base::Error& error) {
+  refusals_ = std::min(refusals_ + 1, kLongestPause);
+  if (refusals_ == 1) LOG_WARNING("{} events wait: {}", queue_.size(), error.Message());
+  SendAfter(options_.backoff * refusals_);
+}
+
+void Publisher::SendAfter(std::chrono::milliseconds pause) {
+  backoff_ = loop_.After(pause, [this] {
     sending_ = false;
     SendNext();
   });

@@ -2,8 +2,8 @@
 //
 // Thread rule: bound to the event loop. An event that containerd does not take is sent again, on a
 // new connection, at once and then after 1, 2 and 3 s, then dropped with an error in the log; the
-// queue waits behind it. More than kMaxQueued waiting drops the oldest. containerd may be restarted
-// at any time.
+// queue waits behind it. While no connection can be made nothing is dropped for it: containerd may
+// be restarted, and stay away, at any time. More than kMaxQueued waiting drops the oldest.
 #pragma once
 
 #include <chrono>
@@ -24,11 +24,13 @@ class Publisher : public EventSink {
  public:
   static constexpr size_t kMaxQueued = 2048;
   static constexpr int kMaxAttempts = 5;
+  static constexpr int kLongestPause = 5;
 
   struct Options {
     std::string address;  // TTRPC_ADDRESS, with or without unix://; empty: events go nowhere
     std::string ns;
-    // Before the third attempt; each later one waits as much longer.
+    // Before the third attempt; each later one waits as much longer. Between attempts to connect
+    // this, growing likewise, at most kLongestPause times as much.
     std::chrono::milliseconds backoff{1000};
   };
 
@@ -59,6 +61,8 @@ class Publisher : public EventSink {
   base::Result<void> EnsureConnected();
   void OnAnswer(const base::Result<std::string>& answer);
   void Retry(const base::Error& error);
+  void AwaitContainerd(const base::Error& error);
+  void SendAfter(std::chrono::milliseconds pause);
   void FinishFlush();
 
   base::EventLoop& loop_;
@@ -67,6 +71,7 @@ class Publisher : public EventSink {
   bool client_closed_ = false;
   std::deque<Item> queue_;
   bool sending_ = false;  // queue_.front() is on its way, or waits for its next attempt
+  int refusals_ = 0;      // attempts to connect since the last that succeeded
   bool scheduled_ = false;
   base::Timer backoff_;
   std::vector<std::unique_ptr<Flushing>> flushing_;

@@ -13,7 +13,6 @@ namespace shim {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 class PublisherTest : public ::testing::Test {
  protected:
@@ -126,17 +125,54 @@ TEST_F(PublisherTest, DropsAfterTheLastAttemptAndGoesOn) {
   EXPECT_THAT(Topics(), ElementsAre("b"));
 }
 
-TEST_F(PublisherTest, AFlushEndsWithoutContainerd) {
+// However long that takes: many more attempts than an event has that containerd refuses.
+TEST_F(PublisherTest, EventsWaitForAContainerdThatIsAway) {
+  StartContainerd();
   const auto publisher = MakePublisher();
   publisher->Publish("a", "", "");
-  EXPECT_TRUE(Flush(*publisher));  // dropped after its attempts
-  EXPECT_THAT(Topics(), IsEmpty());
+  EXPECT_TRUE(Flush(*publisher));
+  StopContainerd();  // no socket
+  publisher->Publish("b", "", "");
+  EXPECT_FALSE(Flush(*publisher, std::chrono::milliseconds(100)));
+  {
+    const auto refusing = base::ListenUnix(Path(), SOCK_STREAM);
+    ASSERT_TRUE(refusing);
+  }  // a socket that nobody listens on
+  publisher->Publish("c", "", "");
+  EXPECT_FALSE(Flush(*publisher, std::chrono::milliseconds(100)));
+  EXPECT_EQ(publisher->queued(), 2u);
+  StopContainerd();
+  StartContainerd();
+  EXPECT_TRUE(Flush(*publisher));
+  EXPECT_THAT(Topics(), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(PublisherTest, TimeWithoutContainerdIsNoAttempt) {
+  StartContainerd();
+  refuse_ = Publisher::kMaxAttempts - 1;
+  const auto publisher = MakePublisher();
+  publisher->Publish("a", "", "");
+  while (refuse_ > 0) ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(10)));
+  StopContainerd();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(2)));
+  StartContainerd();
+  EXPECT_TRUE(Flush(*publisher));
+  EXPECT_THAT(Topics(), ElementsAre("a"));
 }
 
 TEST_F(PublisherTest, AFlushEndsAtItsLimit) {
   Publisher publisher(*loop_, {Path(), "ns", std::chrono::hours(1)});
   publisher.Publish("a", "", "");
   EXPECT_FALSE(Flush(publisher, std::chrono::milliseconds(20)));
+}
+
+TEST_F(PublisherTest, AFlushFindsAContainerdThatHasJustComeBack) {
+  Publisher publisher(*loop_, {Path(), "ns", std::chrono::hours(1)});
+  publisher.Publish("a", "", "");
+  EXPECT_FALSE(Flush(publisher, std::chrono::milliseconds(20)));
+  StartContainerd();
+  EXPECT_TRUE(Flush(publisher));
+  EXPECT_THAT(Topics(), ElementsAre("a"));
 }
 
 TEST_F(PublisherTest, TheQueueIsBounded) {

@@ -100,20 +100,37 @@ base::Result<void> StreamingService::Join(Connection& connection, std::string_vi
       init.ParseFromString(any.value());
   if (!parsed) return MakeError(Code::kInvalidArgument, "the first message is no StreamInit");
   TRY(CheckStreamId(init.id()));
-  IoStreamPtr& stream = streams_[init.id()];
-  if (!stream) {
-    const auto waiting = std::count_if(streams_.begin(), streams_.end(), [](const auto& entry) {
-      return entry.second && !entry.second->claimed();
-    });
-    if (static_cast<size_t>(waiting) >= kMaxWaiting) {
-      streams_.erase(init.id());
-      return MakeError(Code::kResourceExhausted, "{} streams wait for a process already", waiting);
-    }
+  const auto found = streams_.find(init.id());
+  IoStreamPtr stream = found != streams_.end() ? found->second : nullptr;
+  // One that ended unclaimed was another client's.
+  if (!stream || stream->ended_unclaimed()) {
+    if (!stream) TRY(MakeRoom());
     stream = std::make_shared<IoStream>(loop_);
+    streams_[init.id()] = stream;
   }
   connection.id = init.id();
   connection.stream = stream;
   connection.attachment = connection.stream->Attach(connection.client);
+  return base::Ok();
+}
+
+base::Result<void> StreamingService::MakeRoom() {
+  size_t waiting = 0;
+  auto oldest = streams_.end();  // of those that ended
+  for (auto entry = streams_.begin(); entry != streams_.end(); ++entry) {
+    const IoStream& stream = *entry->second;
+    if (stream.claimed()) continue;
+    ++waiting;
+    if (!stream.ended_unclaimed()) continue;
+    if (oldest == streams_.end() || stream.closed_at() < oldest->second->closed_at()) {
+      oldest = entry;
+    }
+  }
+  if (waiting < kMaxWaiting) return base::Ok();
+  if (oldest == streams_.end()) {
+    return MakeError(Code::kResourceExhausted, "{} streams wait for a process already", waiting);
+  }
+  streams_.erase(oldest);
   return base::Ok();
 }
 
@@ -139,7 +156,14 @@ base::Result<pod::OpenedStream> StreamingService::Open(const std::string& id,
 void StreamingService::Sweep(const std::string& id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  if (!found->second->claimed() && !found->second->attached()) streams_.erase(found);
+  const IoStream& stream = *found->second;
+  if (!stream.claimed() && !stream.attached() && !stream.ended_unclaimed()) streams_.erase(found);
+}
+
+size_t StreamingService::stream_count() const {
+  return static_cast<size_t>(std::count_if(streams_.begin(), streams_.end(), [](const auto& entry) {
+    return !entry.second->ended_unclaimed();
+  }));
 }
 
 // A client that is still there keeps it until he has what was under way; the id is free.

@@ -4,7 +4,9 @@
 // and again, by the same ids, after a restart of its own.
 //
 // Thread rule: reactor-bound. Ownership: outlives the pod and the server. Limits: kMaxWaiting
-// streams that no process has claimed; they go with their connections.
+// streams that no process has claimed; they go with their connections, but for those that their
+// clients have closed in order: such a one is a stdin's end, and stays to be claimed, until others
+// want its place.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +36,7 @@ class StreamingService : public pod::ClientStreams {
   base::Result<pod::OpenedStream> OpenInput(const std::string& id) override;
 
   // Streams that a client or a process holds.
-  size_t stream_count() const { return streams_.size(); }
+  size_t stream_count() const;
 
  private:
   class Hold;
@@ -44,6 +46,8 @@ class StreamingService : public pod::ClientStreams {
   base::Result<pod::OpenedStream> Open(const std::string& id, IoStream::Direction direction);
   void OnMessage(Connection& connection, std::string_view message);
   base::Result<void> Join(Connection& connection, std::string_view message);
+  // For one more that waits.
+  base::Result<void> MakeRoom();
   // Forgets it if nobody holds it any more.
   void Sweep(const std::string& id);
   void Release(const std::string& id);

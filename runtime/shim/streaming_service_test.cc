@@ -352,9 +352,56 @@ TEST_F(StreamingServiceTest, AStreamNobodyClaimsGoesWithItsConnection) {
   EXPECT_EQ(service_->stream_count(), 1u);
   client.reset();
   EXPECT_TRUE(Until([&] { return service_->stream_count() == 0; }));
-  client = Connect("c-stdout");
+}
+
+// As an empty stdin's does, whose client is quicker than the call that starts the process.
+TEST_F(StreamingServiceTest, AnInputThatItsClientClosedBeforeTheClaimIsAtItsEnd) {
+  const auto client = Connect("c-stdin");
   client->Close();
-  EXPECT_TRUE(Until([&] { return service_->stream_count() == 0 && client->closed; }));
+  ASSERT_TRUE(Until([&] { return client->end && client->closed; }));
+  EXPECT_EQ(service_->stream_count(), 0u) << "nobody holds it";
+  auto opened = service_->OpenInput("c-stdin");
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(Read(opened->pipe), "");
+  EXPECT_TRUE(end_);
+  opened->stream.reset();
+  const auto next = service_->OpenInput("c-stdin");
+  ASSERT_TRUE(next);
+  EXPECT_EQ(Read(next->pipe), "");
+  EXPECT_FALSE(end_) << "that end was the first one's";
+}
+
+TEST_F(StreamingServiceTest, AnEndThatNobodyClaimedIsNotTheNextClients) {
+  const auto first = Connect("c-stdin");
+  first->Close();
+  ASSERT_TRUE(Until([&] { return first->closed; }));
+  const auto client = Connect("c-stdin");
+  auto opened = service_->OpenInput("c-stdin");
+  ASSERT_TRUE(opened);
+  ASSERT_TRUE(Until([&] { return client->window > 0; }));
+  client->SendData("hello");
+  ASSERT_TRUE(Until([&] { return Read(opened->pipe) == "hello"; }));
+  EXPECT_FALSE(end_);
+}
+
+TEST_F(StreamingServiceTest, EndsThatNobodyClaimsMakeWayOldestFirst) {
+  // By name the oldest is the last.
+  const auto id = [](size_t i) { return "w" + std::to_string(999 - i); };
+  for (size_t i = 0; i <= StreamingService::kMaxWaiting; ++i) {
+    const auto client = Connect(id(i));
+    ASSERT_FALSE(client->error);
+    client->Close();
+    ASSERT_TRUE(Until([&] { return client->closed; }));
+  }
+  const auto at_end = [&](size_t i) {
+    const auto opened = service_->OpenInput(id(i));
+    EXPECT_TRUE(opened);
+    EXPECT_EQ(Read(opened->pipe), "");
+    return end_;
+  };
+  EXPECT_FALSE(at_end(0)) << "it is another stream";
+  EXPECT_TRUE(at_end(1));
+  EXPECT_TRUE(at_end(StreamingService::kMaxWaiting));
 }
 
 TEST_F(StreamingServiceTest, OneProcessHasAStream) {

@@ -283,7 +283,10 @@ void TaskService::Connect(const task::ConnectRequest& request,
 
 void TaskService::Shutdown(const Done<containerd::Empty>& done) {
   shutdown_requested_ = true;
-  if (!MaybeShutDown([done] { done(containerd::Empty()); })) done(containerd::Empty());
+  const auto answer = [done] { done(containerd::Empty()); };
+  // The last Delete may have begun the end: machine and socket are there until it has come.
+  if (shutting_down_) return shut_down_(answer);
+  if (!MaybeShutDown(answer)) answer();
 }
 
 bool TaskService::MaybeShutDown(std::function<void()> freed) {

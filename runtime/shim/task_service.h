@@ -24,9 +24,9 @@ class TaskService {
   template <class T>
   using Done = std::function<void(base::Result<T>)>;
 
-  // `metrics`: the version of Stats' answers. `shut_down` is called once, when a Shutdown was
-  // received and no container is left: it frees the pod and then calls its argument, upon which the
-  // caller gets its answer.
+  // `metrics`: the version of Stats' answers. `shut_down` is called when a Shutdown was received
+  // and no container is left, and again for each later Shutdown: it frees the pod, once, and then
+  // calls its argument, upon which the caller gets its answer.
   TaskService(pod::PodInterface& pod, EventSink& sink, MetricsVersion metrics,
               std::function<void(std::function<void()> freed)> shut_down);
 

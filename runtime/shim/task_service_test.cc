@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <functional>
+#include <utility>
+#include <vector>
+
 #include "agent-proto/proto/containerd/events.pb.h"
 #include "agent-proto/proto/containerd/options.pb.h"
 #include "agent-proto/ttrpc/testing_link.h"
@@ -39,7 +43,8 @@ class TaskServiceTest : public ::testing::Test {
     service_ = std::make_unique<TaskService>(pod_, sink_, MetricsVersion::kV2,
                                              [this](std::function<void()> freed) {
                                                ++shutdowns_;
-                                               if (freed) freed();
+                                               if (freed) freed_.push_back(std::move(freed));
+                                               if (!hold_shutdown_) AnswerShutdowns();
                                              });
     service_->RegisterIn(table_);
     auto link = ttrpc::TestingLink::Create(*loop_, table_);
@@ -47,6 +52,9 @@ class TaskServiceTest : public ::testing::Test {
     link_ = std::move(*link);
   }
 
+  void AnswerShutdowns() {
+    for (const auto& freed : std::exchange(freed_, {})) freed();
+  }
   void Turn() { ASSERT_TRUE(loop_->RunOnce(std::chrono::milliseconds(10))); }
 
   template <class Response, class Request>
@@ -90,6 +98,8 @@ class TaskServiceTest : public ::testing::Test {
   std::unique_ptr<TaskService> service_;
   std::unique_ptr<ttrpc::TestingLink> link_;
   int shutdowns_ = 0;
+  bool hold_shutdown_ = false;                // until AnswerShutdowns
+  std::vector<std::function<void()>> freed_;  // who waits for that
 };
 
 TEST_F(TaskServiceTest, ALifeInOrder) {
@@ -343,8 +353,24 @@ TEST_F(TaskServiceTest, ShutdownDuringACreateThatFailsIsNotForgotten) {
 TEST_F(TaskServiceTest, ShutdownOfAnEmptyPodIsAtOnce) {
   EXPECT_TRUE(Call<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("a")));
   EXPECT_EQ(shutdowns_, 1);
+}
+
+// containerd takes machine, mounts and socket for gone when it has the answer.
+TEST_F(TaskServiceTest, ShutdownIsAnsweredAtTheEndThatADeleteBegan) {
+  hold_shutdown_ = true;
+  EXPECT_EQ(Create("a"), Code::kOk);
   EXPECT_TRUE(Call<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("a")));
+  EXPECT_EQ(Delete("a"), Code::kOk);
   EXPECT_EQ(shutdowns_, 1);
+  const auto first = Begin<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("a"));
+  const auto second = Begin<containerd::Empty>("Shutdown", WithId<task::ShutdownRequest>("a"));
+  while (freed_.size() < 2) Turn();
+  EXPECT_FALSE(*first);
+  EXPECT_FALSE(*second);
+  AnswerShutdowns();
+  while (!*first || !*second) Turn();
+  EXPECT_TRUE((*first)->has_value());
+  EXPECT_TRUE((*second)->has_value());
 }
 
 TEST_F(TaskServiceTest, OutOfMemoryIsAnEvent) {

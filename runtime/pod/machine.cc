@@ -333,7 +333,9 @@ void Machine::DropOomScore(pid_t anchor) {
 
 void Machine::FollowOomScores() {
   const std::optional<int32_t> score = HighestOomScore(oom_scores_);
-  if (!score || state_ != State::kRunning) return;
+  // Each exec comes here, and changes nothing.
+  if (!score || score == oom_score_ || state_ != State::kRunning) return;
+  oom_score_ = score;
   SetOomScoreOfTree(vmm_->pid(), *score);
   SetOomScoreOfTree(virtiofsd_->pid(), *score);
 }

@@ -150,6 +150,7 @@ class Machine {
   std::unique_ptr<VmmProcess> vmm_;
   std::unique_ptr<AgentClient> agent_;
   std::map<pid_t, int32_t> oom_scores_;  // by anchor
+  std::optional<int32_t> oom_score_;     // as written
   base::Timer deadline_;
 };
 

@@ -15,6 +15,7 @@
 #include "runtime/agent/container_init.h"
 #include "runtime/agent/kmsg.h"
 #include "runtime/agent/modules.h"
+#include "runtime/agent/mount_options.h"
 #include "runtime/agent/namespaces.h"
 #include "runtime/base/file.h"
 
@@ -134,11 +135,12 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
   TRY(CheckIdMap(user_namespace_, id_map));
   const std::vector<MadeMount> made_mounts = TRY(MakeMachineMounts(namespaces, spec_.mounts));
   if (spec_.linux_config.seccomp) seccomp_ = TRY(CompileSeccomp(*spec_.linux_config.seccomp));
-  TRY(DelegateCgroup(), "cgroup");
+  Process::Options options = TRY(OptionsOf("", streams, *spec_.process));
+  TRY(DelegateCgroup(options.stdio_owner), "cgroup");
   TRY(WatchMemory());
   LoadNetworkModules();
   init_ = std::make_unique<Process>(
-      environment_, TRY(OptionsOf("", streams, *spec_.process)),
+      environment_, std::move(options),
       Process::Events{[this](base::Result<void> ready) { OnInitReady(std::move(ready)); },
                       [this] { OnExit(); }});
   on_created_ = std::move(on_created);
@@ -154,14 +156,13 @@ base::Result<void> Container::Launch(StreamOptions streams, DoneCallback on_crea
 
 // As runc: who may write to the cgroup mount is the process's user, so that a systemd or a
 // container engine without root's rights can make cgroups of its own there.
-base::Result<void> Container::DelegateCgroup() {
-  const bool writable =
-      std::any_of(spec_.mounts.begin(), spec_.mounts.end(), [](const oci::Mount& mount) {
-        return (mount.type == "cgroup" || mount.type == "cgroup2") &&
-               std::find(mount.options.begin(), mount.options.end(), "ro") == mount.options.end();
-      });
-  if (!writable) return base::Ok();
-  return cgroup_.GiveTo(TRY(OptionsOf("", {}, *spec_.process)).stdio_owner);
+base::Result<void> Container::DelegateCgroup(uid_t user) {
+  for (const oci::Mount& mount : spec_.mounts) {
+    if (mount.type != "cgroup" && mount.type != "cgroup2") continue;
+    const MountOptions options = TRY(ParseMountOptions(mount.options));
+    if ((options.set & MOUNT_ATTR_RDONLY) == 0) return cgroup_.GiveTo(user);
+  }
+  return base::Ok();
 }
 
 base::Result<void> Container::WatchMemory() {

@@ -83,7 +83,7 @@ class Container {
                                            const oci::Process& process) const;
   void LoadNetworkModules() const;
   base::Result<void> Launch(StreamOptions streams, DoneCallback on_created);
-  base::Result<void> DelegateCgroup();
+  base::Result<void> DelegateCgroup(uid_t user);
   base::Result<void> WatchMemory();
   void OnInitReady(base::Result<void> ready);
   void OnExit();

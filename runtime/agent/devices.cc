@@ -10,6 +10,7 @@
 #include <iterator>
 #include <string>
 
+#include "oci/default_devices.h"
 #include "runtime/agent/mounts.h"
 #include "runtime/agent/rooted_path.h"
 
@@ -25,18 +26,6 @@ struct Node {
   gid_t gid;
 };
 
-struct DefaultNode {
-  const char* path;
-  unsigned int major;
-  unsigned int minor;
-};
-
-// /dev/console is made with a terminal only, /dev/ptmx is a link below.
-constexpr DefaultNode kDefaultNodes[] = {
-    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
-    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
-};
-
 struct Link {
   const char* path;
   const char* target;
@@ -49,9 +38,10 @@ constexpr Link kLinks[] = {
 };
 
 bool IsDefault(dev_t number) {
-  return std::any_of(
-      std::begin(kDefaultNodes), std::end(kDefaultNodes),
-      [number](const DefaultNode& row) { return number == makedev(row.major, row.minor); });
+  return std::any_of(std::begin(oci::kDefaultDevices), std::end(oci::kDefaultDevices),
+                     [number](const oci::DefaultDevice& row) {
+                       return number == makedev(row.major_number, row.minor_number);
+                     });
 }
 
 bool MountedNodev(base::BorrowedFd directory) {
@@ -134,8 +124,9 @@ base::Result<void> MakeDeviceLinks(base::BorrowedFd root) {
 base::Result<void> CreateDevices(base::BorrowedFd root, const std::vector<oci::Device>& devices) {
   const mode_t umask_before = umask(0);
   const auto make_all = [&]() -> base::Result<void> {
-    for (const DefaultNode& row : kDefaultNodes) {
-      const Node node{row.path, S_IFCHR, makedev(row.major, row.minor), 0666, 0, 0};
+    for (const oci::DefaultDevice& row : oci::kDefaultDevices) {
+      const dev_t number = makedev(row.major_number, row.minor_number);
+      const Node node{row.path, S_IFCHR, number, 0666, 0, 0};
       TRY(MakeNode(root, node), "device {}", row.path);
     }
     for (const oci::Device& device : devices) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "oci/annotations.h"
+#include "oci/default_devices.h"
 #include "runtime/base/file.h"
 #include "runtime/storage/mount_options.h"
 
@@ -28,19 +29,6 @@ std::string Absolute(const std::string& path, const std::string& bundle) {
 constexpr const char* kSharedMemory = "/dev/shm";
 
 constexpr const char* kDev = "/dev";
-
-struct GuestNode {
-  const char* path;
-  unsigned int major;
-  unsigned int minor;
-};
-
-// Every kernel has these, by these numbers (Linux Documentation/admin-guide/devices.txt), and every
-// container may use them.
-constexpr GuestNode kGuestNodes[] = {
-    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
-    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
-};
 
 // OCI runtime-spec 1.2, config.md "Mounts", uidMappings; with the option idmap alone the mappings
 // are the container's.
@@ -98,10 +86,9 @@ base::Result<std::string> PathInGuest(const std::string& source, const std::stri
     const bool is_dev = destination == kDev && std::filesystem::canonical(source, error) == kDev;
     return std::string(is_dev ? kDev : "");
   }
-  for (const GuestNode& node : kGuestNodes) {
-    if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(node.major, node.minor)) {
-      return std::string(node.path);
-    }
+  for (const oci::DefaultDevice& device : oci::kDefaultDevices) {
+    const dev_t number = makedev(device.major_number, device.minor_number);
+    if (S_ISCHR(status.st_mode) && status.st_rdev == number) return std::string(device.path);
   }
   return OfTheHost(source, status);
 }

@@ -86,7 +86,8 @@ base::Result<void> RunPoststopOf(const std::string& id, const std::string& bundl
 }
 
 void CallPoststop(Worker& worker, const HookPlan& plan, std::function<void()> done) {
-  if (access(PoststopFile(plan.state.bundle).c_str(), F_OK) != 0) return done();
+  // Nor is a bundle known before there is a plan.
+  if (plan.hooks.poststop.empty()) return done();
   worker.Compute<base::Result<void>>(
       [plan] { return RunPoststop(plan); },
       [id = plan.state.id, done = std::move(done)](base::Result<void> hooked) {

@@ -50,12 +50,6 @@ void FillNet(const network::Card& card, int32_t fd, v1::Net* net) {
   net->set_mtu(card.link.mtu);
 }
 
-// With what it has started: virtiofsd serves from a child.
-void SetOomScoreOfTree(pid_t pid, int32_t score) {
-  SetOomScore(pid, score);
-  for (const pid_t child : base::ChildrenOf(pid)) SetOomScoreOfTree(child, score);
-}
-
 }  // namespace
 
 std::optional<int32_t> HighestOomScore(const std::map<pid_t, int32_t>& by_anchor) {
@@ -336,8 +330,10 @@ void Machine::FollowOomScores() {
   // Each exec comes here, and changes nothing.
   if (!score || score == oom_score_ || state_ != State::kRunning) return;
   oom_score_ = score;
-  SetOomScoreOfTree(vmm_->pid(), *score);
-  SetOomScoreOfTree(virtiofsd_->pid(), *score);
+  SetOomScore(vmm_->pid(), *score);
+  SetOomScore(virtiofsd_->pid(), *score);
+  // It serves from a child. No deeper: that may be the guest's by now, with children of its making.
+  for (const pid_t child : base::ChildrenOf(virtiofsd_->pid())) SetOomScore(child, *score);
 }
 
 void Machine::FailBoot(base::Error error) {

@@ -49,8 +49,8 @@ base::Result<void> RunPoststop(const HookPlan& plan,
 // The same for the container `id`, of which nobody knows more than its bundle.
 base::Result<void> RunPoststopOf(const std::string& id, const std::string& bundle,
                                  std::chrono::milliseconds limit);
-// RunPoststop on `worker`; `done` at once if there are no such hooks. A failure is a warning in the log:
-// runtime.md "Lifecycle", 13.
+// RunPoststop on `worker`; `done` at once if there are no such hooks. A failure is a warning in the
+// log: runtime.md "Lifecycle", 13.
 void CallPoststop(Worker& worker, const HookPlan& plan, std::function<void()> done);
 
 }  // namespace pod
